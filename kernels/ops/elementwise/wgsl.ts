@@ -1,0 +1,16 @@
+import type { WgslPass } from "../../../core/tensor.ts";
+export function wgsl(): WgslPass[] {
+  throw new Error("not written");
+}
+export function wgslAdd(): WgslPass[] {
+  throw new Error("not written");
+}
+export function wgslCast(): WgslPass[] {
+  throw new Error("not written");
+}
+export function wgslExpand(): WgslPass[] {
+  throw new Error("not written");
+}
+export function wgslMul(): WgslPass[] {
+  throw new Error("not written");
+}

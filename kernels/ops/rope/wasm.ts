@@ -1,0 +1,3 @@
+export function wasm(): void {
+  throw new Error("not written");
+}

@@ -1,0 +1,4 @@
+import type { WgslPass } from "../../../core/tensor.ts";
+export function wgsl(): WgslPass[] {
+  throw new Error("not written");
+}

@@ -1,0 +1,7 @@
+import type { WgslPass } from "../../../core/tensor.ts";
+export function wgsl(): WgslPass[] {
+  throw new Error("not written");
+}
+export function wgslGrad(): WgslPass[] {
+  throw new Error("not written");
+}
