@@ -277,14 +277,6 @@ export interface Proposer extends Disposable {
   start(capacity: number): ProposerSession;
 }
 
-/** A checkpoint layout of somebody else, which this draft can be read from or written to. */
-export interface Converter {
-  /** Name of the layout, e.g. `eagle3-research`. */
-  readonly layout: string;
-  /** Whether a checkpoint looks like it. */
-  matches(config: Readonly<Record<string, unknown>>, names: readonly string[]): boolean;
-}
-
 /** A draft algorithm's code. */
 export interface DraftAlgorithm<C extends SpeculatorConfig = SpeculatorConfig> {
   /** Schema of its `config.json`. */
@@ -304,8 +296,6 @@ export interface DraftAlgorithm<C extends SpeculatorConfig = SpeculatorConfig> {
     config: C,
     model: { readonly backend: Backend; readonly tensors: ReadonlyMap<string, Tensor> },
   ): Proposer;
-  /** Foreign layouts it knows. */
-  converters?(): readonly Converter[];
 }
 
 // --- verifier ---------------------------------------------------------------------------------------------------------
