@@ -1,0 +1,109 @@
+/**
+ * The pre-norm decoder layer that most models share, over any `run`: a tape's in training, a backend's otherwise. It does
+ * not know how keys are kept; {@linkcode DecoderContext.attend} is handed the rotated rows and decides.
+ */
+import type { Run, Tensor } from "../../core/tensor.ts";
+import { add, linear, rmsnorm, rope, type RopeTables, swiglu } from "../../kernels/ops/mod.ts";
+
+/** Weights of an attention block; biases and head norms where a model has them. */
+export interface AttentionWeights {
+  /** `[heads·headDim, in]`. */
+  readonly q: Tensor;
+  /** `[kvHeads·headDim, in]`. */
+  readonly k: Tensor;
+  /** `[kvHeads·headDim, in]`. */
+  readonly v: Tensor;
+  /** `[hidden, heads·headDim]`. */
+  readonly o: Tensor;
+  /** f32 `[heads·headDim]`. */
+  readonly qBias?: Tensor;
+  /** f32 `[kvHeads·headDim]`. */
+  readonly kBias?: Tensor;
+  /** f32 `[kvHeads·headDim]`. */
+  readonly vBias?: Tensor;
+  /** f32 `[hidden]`. */
+  readonly oBias?: Tensor;
+  /** f32 `[headDim]`: norm of each query head before the rotation. */
+  readonly qNorm?: Tensor;
+  /** f32 `[headDim]`: norm of each key head before the rotation. */
+  readonly kNorm?: Tensor;
+}
+
+/** Weights of a gated MLP. */
+export interface MlpWeights {
+  /** `[intermediate, hidden]`. */
+  readonly gate: Tensor;
+  /** `[intermediate, hidden]`. */
+  readonly up: Tensor;
+  /** `[hidden, intermediate]`. */
+  readonly down: Tensor;
+  /** f32 `[intermediate]`. */
+  readonly gateBias?: Tensor;
+  /** f32 `[intermediate]`. */
+  readonly upBias?: Tensor;
+  /** f32 `[hidden]`. */
+  readonly downBias?: Tensor;
+}
+
+/** Weights of a decoder layer. */
+export interface DecoderWeights {
+  /** f32 `[hidden]`: norm before attention. */
+  readonly inputNorm: Tensor;
+  /** f32 `[hidden]`: norm before the MLP. */
+  readonly postNorm: Tensor;
+  /** Attention. */
+  readonly attention: AttentionWeights;
+  /** MLP. */
+  readonly mlp: MlpWeights;
+}
+
+/** What the layers of one pass share. */
+export interface DecoderContext {
+  /** Entries of one head. */
+  readonly headDim: number;
+  /** Added to the mean square in norms. */
+  readonly eps: number;
+  /** Tables of the rotation. */
+  readonly tables: RopeTables;
+  /** i32 `[T]`: row of the tables for each row. */
+  readonly positions: Tensor;
+  /**
+   * Attention over whatever keys the caller keeps. q f32 `[T, heads·headDim]`, k and v f32 `[T, kvHeads·headDim]`, rotated
+   * where they are to be → f32 `[T, heads·headDim]`.
+   */
+  attend(q: Tensor, k: Tensor, v: Tensor): Tensor;
+}
+
+function project(run: Run, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  const y = linear(run, x, weight);
+  return bias ? add(run, y, bias) : y;
+}
+
+/** Attention with its projections: f32 `[T, in]` → f32 `[T, hidden]`. The norm before it is the caller's. */
+export function selfAttention(run: Run, x: Tensor, w: AttentionWeights, context: DecoderContext): Tensor {
+  const { headDim, eps, tables, positions } = context;
+  let q = project(run, x, w.q, w.qBias);
+  let k = project(run, x, w.k, w.kBias);
+  const v = project(run, x, w.v, w.vBias);
+  if (w.qNorm) q = rmsnorm(run, q, w.qNorm, eps);
+  if (w.kNorm) k = rmsnorm(run, k, w.kNorm, eps);
+  q = rope(run, q, tables, positions, headDim);
+  k = rope(run, k, tables, positions, headDim);
+  return project(run, context.attend(q, k, v), w.o, w.oBias);
+}
+
+/** `down(silu(gate x) · up x)`: f32 `[T, hidden]` → f32 `[T, hidden]`. */
+export function gatedMlp(run: Run, x: Tensor, w: MlpWeights): Tensor {
+  const gate = project(run, x, w.gate, w.gateBias), up = project(run, x, w.up, w.upBias);
+  return project(run, swiglu(run, gate, up), w.down, w.downBias);
+}
+
+/** `x ← x + attn(norm₁ x)`, `x ← x + mlp(norm₂ x)`: f32 `[T, hidden]` → f32 `[T, hidden]`, a new tensor. */
+export function decoderLayer(run: Run, x: Tensor, w: DecoderWeights, context: DecoderContext): Tensor {
+  const h = add(
+    run,
+    x,
+    selfAttention(run, rmsnorm(run, x, w.inputNorm, context.eps), w.attention, context),
+  );
+  return add(run, h, gatedMlp(run, rmsnorm(run, h, w.postNorm, context.eps), w.mlp));
+}
