@@ -20,8 +20,9 @@ export interface AttentionAttrs {
   /** Factor of the scores, usually `1 / sqrt(headDim)`. */
   readonly scale: number;
   /**
-   * Further blocks of keys, `T` rows each, after the first `T`: query q sees of block b ≥ 1 row `b·T + q` only
-   * (Eagle-3's test-time training, arXiv 2503.01840). 0 if absent; then S may be any size.
+   * Further blocks of keys, `T` rows each, after the first `F = S − diagonals·T`: query q sees of block b ≥ 1 row
+   * `F + (b − 1)·T + q` only (Eagle-3's test-time training, arXiv 2503.01840). 0 if absent. F may be any size: queries
+   * may be some rows of a longer sequence.
    */
   readonly diagonals?: number;
 }
@@ -39,8 +40,8 @@ function checked(op: string, inputs: readonly Spec[], attrs: AttentionAttrs): [S
   const rows = q.shape[0]!;
   check.dtype(op, "ranges", ranges, ["i32"]);
   check.shape(op, "ranges", ranges, [rows, 2]);
-  if (diagonals > 0 && k.shape[0] !== (diagonals + 1) * rows) {
-    throw new ShapeError(op, `expected ${diagonals + 1} blocks of ${rows} keys, received ${describe(k)}`);
+  if (k.shape[0]! < diagonals * rows) {
+    throw new ShapeError(op, `expected at least ${diagonals} blocks of ${rows} keys, received ${describe(k)}`);
   }
   return [q, k, v];
 }
@@ -48,7 +49,7 @@ function checked(op: string, inputs: readonly Spec[], attrs: AttentionAttrs): [S
 /**
  * q f32 `[T, heads·headDim]`, k and v f32 `[S, kvHeads·headDim]`, ranges i32 `[T, 2]` → out like q, lse f32 `[T, heads]`.
  *
- * Query t sees keys j with `ranges[t][0] ≤ j < ranges[t][1]` (with diagonals: of the first T), and its diagonals. `lse` is
+ * Query t sees keys j with `ranges[t][0] ≤ j < ranges[t][1]` (with diagonals: of the first F), and its diagonals. `lse` is
  * the logarithm of the sum of exponentials of its scaled scores. A query that sees nothing gives zeros and an lse of −1e30.
  */
 export const attentionOp: Op<AttentionAttrs> = {
