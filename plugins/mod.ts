@@ -1,0 +1,38 @@
+/**
+ * The plugins that come with the project. Nothing is loaded before it is used.
+ *
+ * @module
+ */
+import { createRegistry, type PluginEntry, type Registry } from "../core/registry.ts";
+
+const ENTRIES: readonly PluginEntry[] = [
+  {
+    kind: "draft",
+    name: "eagle3",
+    summary: "One or more decoder layers over three fused hidden states, trained at test time (EAGLE-3)",
+    load: () => import("./eagle3/mod.ts"),
+  },
+  {
+    kind: "verifier",
+    name: "llama",
+    summary: "Llama: grouped-query attention, rotary positions, SwiGLU",
+    load: () => import("./verifiers/llama/mod.ts"),
+  },
+  {
+    kind: "engine",
+    name: "local",
+    summary: "This machine: the verifier runs on the project's own kernels",
+    load: () => import("./engines/local/mod.ts"),
+  },
+  {
+    kind: "logger",
+    name: "jsonl",
+    summary: "Lines of JSON in metrics.jsonl, one a step",
+    load: () => import("./loggers/jsonl/mod.ts"),
+  },
+];
+
+/** The registry of the built-in plugins; {@linkcode Registry.import} adds those of others. */
+export function builtins(): Registry {
+  return createRegistry(ENTRIES);
+}
