@@ -41,7 +41,10 @@ function checked(op: string, inputs: readonly Spec[], attrs: AttentionAttrs): [S
   check.dtype(op, "ranges", ranges, ["i32"]);
   check.shape(op, "ranges", ranges, [rows, 2]);
   if (k.shape[0]! < diagonals * rows) {
-    throw new ShapeError(op, `expected at least ${diagonals} blocks of ${rows} keys, received ${describe(k)}`);
+    throw new ShapeError(
+      op,
+      `expected at least ${diagonals} blocks of ${rows} keys, received ${describe(k)}`,
+    );
   }
   return [q, k, v];
 }
