@@ -67,6 +67,13 @@ export interface DecoderContext {
   readonly tables: RopeTables;
   /** i32 `[T]`: row of the tables for each row. */
   readonly positions: Tensor;
+  /** Where only some rows ask: every row gives a key and a value, but the layer works on and gives these rows only. */
+  readonly ask?: {
+    /** The rows that ask, of f32 `[T, ·]`. */
+    pick(x: Tensor): Tensor;
+    /** Their positions, i32. */
+    readonly positions: Tensor;
+  };
   /**
    * Attention over whatever keys the caller keeps. q f32 `[T, heads·headDim]`, k and v f32 `[T, kvHeads·headDim]`, rotated
    * where they are to be → f32 `[T, heads·headDim]`.
@@ -81,13 +88,13 @@ function project(run: Run, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
 
 /** Attention with its projections: f32 `[T, in]` → f32 `[T, hidden]`. The norm before it is the caller's. */
 export function selfAttention(run: Run, x: Tensor, w: AttentionWeights, context: DecoderContext): Tensor {
-  const { headDim, eps, tables, positions } = context;
-  let q = project(run, x, w.q, w.qBias);
+  const { headDim, eps, tables, positions, ask } = context;
+  let q = project(run, ask ? ask.pick(x) : x, w.q, w.qBias);
   let k = project(run, x, w.k, w.kBias);
   const v = project(run, x, w.v, w.vBias);
   if (w.qNorm) q = rmsnorm(run, q, w.qNorm, eps);
   if (w.kNorm) k = rmsnorm(run, k, w.kNorm, eps);
-  q = rope(run, q, tables, positions, headDim);
+  q = rope(run, q, tables, ask ? ask.positions : positions, headDim);
   k = rope(run, k, tables, positions, headDim);
   return project(run, context.attend(q, k, v), w.o, w.oBias);
 }
@@ -102,7 +109,7 @@ export function gatedMlp(run: Run, x: Tensor, w: MlpWeights): Tensor {
 export function decoderLayer(run: Run, x: Tensor, w: DecoderWeights, context: DecoderContext): Tensor {
   const h = add(
     run,
-    x,
+    context.ask ? context.ask.pick(x) : x,
     selfAttention(run, rmsnorm(run, x, w.inputNorm, context.eps), w.attention, context),
   );
   return add(run, h, gatedMlp(run, rmsnorm(run, h, w.postNorm, context.eps), w.mlp));

@@ -1,0 +1,255 @@
+/**
+ * Opening a verifier: its config, the plugin that reads it, its weights. Nothing is loaded onto a backend before every
+ * tensor of the checkpoint is known to have its name and shape.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { ConfigError, FormatError, NotFoundError } from "./errors.ts";
+import { readJson } from "./files.ts";
+import type { TensorSource } from "./formats/source.ts";
+import { openWeights } from "./formats/weights.ts";
+import type {
+  TensorInfo,
+  VerifierArchitecture,
+  VerifierInfo,
+  VerifierModel,
+  VerifierPlugin,
+  VerifierWeights,
+} from "./plugin.ts";
+import type { Registry } from "./registry.ts";
+import { type Backend, BYTES, elements, type FileDType, type Shape, type Tensor } from "./tensor.ts";
+
+/** Largest `config.json` that is read. */
+const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
+
+/** Names listed in a message before it says how many more there are. */
+const MAX_NAMED = 5;
+
+const FLOATS: readonly FileDType[] = ["f64", "f32", "bf16", "f16"];
+
+type Config = Readonly<Record<string, unknown>>;
+
+/** What {@linkcode openVerifier} is given besides the name. */
+export interface OpenVerifierOptions {
+  /** Where the verifier plugins are. */
+  readonly registry: Pick<Registry, "find" | "list">;
+}
+
+/** How far loading is, in bytes of weights. */
+export interface LoadProgress {
+  /** Bytes loaded. */
+  readonly done: number;
+  /** Bytes in all. */
+  readonly total: number;
+}
+
+/** How weights are loaded. */
+export interface LoadOptions {
+  /** Called after each tensor. */
+  readonly onProgress?: (progress: LoadProgress) => void;
+  /** Stops between two tensors. */
+  readonly signal?: AbortSignal;
+}
+
+/** A verifier that was opened but not loaded. Dispose it to close its files; a loaded model does not need it. */
+export interface OpenedVerifier extends Disposable {
+  /** What it is. */
+  readonly info: VerifierInfo;
+  /** The plugin that reads it. */
+  readonly plugin: VerifierPlugin;
+  /** The plugin's code. */
+  readonly architecture: VerifierArchitecture;
+  /** Folder with its files. */
+  readonly folder: string;
+  /** The weights that a draft may share, read when asked for. */
+  readonly weights: VerifierWeights;
+  /**
+   * Loads all weights in the dtype they are stored in, one tensor at a time.
+   *
+   * @throws {FormatError} when a tensor is missing, is not the architecture's, or has another shape
+   */
+  load(backend: Backend, options?: LoadOptions): Promise<VerifierModel>;
+}
+
+/**
+ * Opens the verifier in a folder.
+ *
+ * @throws {NotFoundError} when the folder or a file in it is not there
+ * @throws {ConfigError} when no plugin reads its architecture, or a field of its config cannot be used
+ * @throws {FormatError} when a file is damaged
+ */
+export async function openVerifier(
+  nameOrPath: string,
+  options: OpenVerifierOptions,
+): Promise<OpenedVerifier> {
+  const folder = await localFolder(nameOrPath);
+  const config = await readConfig(join(folder, "config.json"));
+  const plugin = await options.registry.find("verifier", (plugin) => plugin.matches(config));
+  if (!plugin) throw await unknownArchitecture(nameOrPath, config, options.registry);
+  const architecture = await plugin.load();
+  const info = await withGenerationConfig(architecture.info(config, nameOrPath), folder);
+  return new Opened({ info, plugin, architecture, folder }, await openWeights(folder));
+}
+
+async function localFolder(nameOrPath: string): Promise<string> {
+  const info = await Deno.stat(nameOrPath).catch((cause) => {
+    throw new NotFoundError(nameOrPath, "expected the folder of a model, received nothing under that name", {
+      hint: "Give a local folder with config.json and safetensors weights; download a hub model first",
+      cause,
+    });
+  });
+  if (!info.isDirectory) {
+    throw new NotFoundError(nameOrPath, "expected the folder of a model, received a file", {
+      hint: "Give the folder that the file is in",
+    });
+  }
+  return nameOrPath;
+}
+
+async function readConfig(path: string): Promise<Config> {
+  const value = await readJson(path, { maxBytes: MAX_CONFIG_BYTES });
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new FormatError(path, "expected an object, received something else");
+  }
+  return value as Config;
+}
+
+async function unknownArchitecture(
+  nameOrPath: string,
+  config: Config,
+  registry: Pick<Registry, "find" | "list">,
+): Promise<ConfigError> {
+  const known = new Set<string>();
+  await registry.find("verifier", (plugin) => {
+    for (const name of plugin.architectures) known.add(name);
+    return false;
+  });
+  const received = JSON.stringify(config["architectures"] ?? null).slice(0, 200);
+  return new ConfigError(
+    `${nameOrPath}/config.json: architectures`,
+    `expected one of ${[...known].join(", ")}, received ${received}`,
+    {
+      hint: "Take a verifier of a known architecture, or bring a verifier plugin for this one with --plugin",
+    },
+  );
+}
+
+/** Chat models end a turn with tokens that only `generation_config.json` lists. */
+async function withGenerationConfig(info: VerifierInfo, folder: string): Promise<VerifierInfo> {
+  const path = join(folder, "generation_config.json");
+  let config: Config;
+  try {
+    config = await readConfig(path);
+  } catch (error) {
+    if (error instanceof NotFoundError) return info;
+    throw error;
+  }
+  const value = config["eos_token_id"] ?? [];
+  const ids: unknown[] = Array.isArray(value) ? value : [value];
+  if (ids.length > 1024 || !ids.every((id) => Number.isInteger(id) && (id as number) >= 0)) {
+    throw new ConfigError(`${path}: eos_token_id`, "expected a token id or a list of them, received others");
+  }
+  return { ...info, eosTokenIds: [...new Set([...info.eosTokenIds, ...ids as number[]])] };
+}
+
+class Opened implements OpenedVerifier {
+  readonly info: VerifierInfo;
+  readonly plugin: VerifierPlugin;
+  readonly architecture: VerifierArchitecture;
+  readonly folder: string;
+  readonly weights: VerifierWeights;
+  readonly #source: TensorSource;
+
+  constructor(
+    what: Pick<OpenedVerifier, "info" | "plugin" | "architecture" | "folder">,
+    source: TensorSource,
+  ) {
+    this.info = what.info;
+    this.plugin = what.plugin;
+    this.architecture = what.architecture;
+    this.folder = what.folder;
+    this.#source = source;
+    const roles = this.architecture.roles(this.info);
+    const listed = new Map(this.architecture.tensors(this.info).map((tensor) => [tensor.name, tensor]));
+    const read = (name: string) => {
+      const tensor = listed.get(name);
+      if (tensor) this.#check([tensor]);
+      return source.read(name);
+    };
+    this.weights = {
+      embedTokens: () => read(roles.embed),
+      lmHead: () => read(roles.head),
+      norm: () => read(roles.norm),
+    };
+  }
+
+  async load(backend: Backend, options: LoadOptions = {}): Promise<VerifierModel> {
+    const listed = this.architecture.tensors(this.info);
+    this.#check(listed, true);
+    const present = listed.filter(({ name }) => this.#source.has(name));
+    const bytes = ({ name, shape }: TensorInfo) => elements(shape) * BYTES[this.#source.spec(name).dtype];
+    const total = present.reduce((sum, tensor) => sum + bytes(tensor), 0);
+    const tensors = new Map<string, Tensor>();
+    try {
+      let done = 0;
+      for (const tensor of present) {
+        options.signal?.throwIfAborted();
+        tensors.set(tensor.name, backend.upload(await this.#source.read(tensor.name)));
+        done += bytes(tensor);
+        options.onProgress?.({ done, total });
+      }
+      return this.architecture.model(this.info, { backend, tensors });
+    } catch (error) {
+      for (const tensor of tensors.values()) tensor[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Compares names and shapes with the file's; with `all`, nothing else may be in it. */
+  #check(listed: readonly TensorInfo[], all = false): void {
+    const source = this.#source, problems: string[] = [];
+    const missing = listed.filter(({ name, required }) => required !== false && !source.has(name));
+    const present = listed.filter(({ name }) => source.has(name));
+    const wrong = present.filter(({ name, shape }) => !sameShape(shape, source.spec(name).shape));
+    const others = present.filter(({ name }) => !FLOATS.includes(source.spec(name).dtype));
+    if (missing.length > 0) problems.push(`without ${names(missing.map(({ name }) => `"${name}"`))}`);
+    if (wrong.length > 0) {
+      const text = ({ name, shape }: TensorInfo) =>
+        `"${name}" as [${source.spec(name).shape.join(", ")}] for [${shape.join(", ")}]`;
+      problems.push(`with ${names(wrong.map(text))}`);
+    }
+    if (others.length > 0) {
+      problems.push(
+        `with ${names(others.map(({ name }) => `"${name}" as ${source.spec(name).dtype}`))} for floats`,
+      );
+    }
+    if (all) {
+      const known = new Set(listed.map(({ name }) => name));
+      const extra = source.names().filter((name) => !known.has(name));
+      if (extra.length > 0) {
+        problems.push(`with ${names(extra.map((name) => `"${name}"`))}, unknown to its config`);
+      }
+    }
+    if (problems.length === 0) return;
+    const architecture = this.info.architectures.join(", ") || this.plugin.name;
+    throw new FormatError(
+      this.folder,
+      `expected the weights of ${architecture} as its config.json says, received them ${problems.join("; ")}`,
+      { hint: "Check that config.json and the weights belong together and that no shard is missing" },
+    );
+  }
+
+  [Symbol.dispose](): void {
+    this.#source[Symbol.dispose]();
+  }
+}
+
+function sameShape(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((axis, i) => axis === b[i]);
+}
+
+function names(list: readonly string[]): string {
+  const more = list.length - MAX_NAMED;
+  return list.slice(0, MAX_NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");
+}

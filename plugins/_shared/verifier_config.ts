@@ -1,0 +1,112 @@
+/** The fields of a verifier's `config.json` that decoder models have in common, read and bounded. */
+import { ConfigError } from "../../core/errors.ts";
+import type { VerifierInfo } from "../../core/plugin.ts";
+
+type Config = Readonly<Record<string, unknown>>;
+
+/** Reads the fields of a config; every message names the model and the field. */
+export class ConfigFields {
+  readonly #config: Config;
+  readonly #where: string;
+
+  /** @param where folder or name of the model */
+  constructor(config: Config, where: string) {
+    this.#config = config;
+    this.#where = where;
+  }
+
+  /** Refuses a field's value. */
+  refuse(name: string, expected: string): ConfigError {
+    const value = this.#config[name];
+    const received = value === undefined ? "nothing" : JSON.stringify(value)?.slice(0, 80);
+    return new ConfigError(
+      `${this.#where}/config.json: ${name}`,
+      `expected ${expected}, received ${received}`,
+    );
+  }
+
+  /** A whole number from 1 to `most`; `fallback` where the field is absent or null. */
+  count(name: string, options: { readonly most?: number; readonly fallback?: number } = {}): number {
+    const { most = 2 ** 24, fallback } = options;
+    const value = this.#config[name] ?? fallback;
+    if (typeof value !== "number" || !Number.isInteger(value) || value < 1 || value > most) {
+      throw this.refuse(name, `a whole number from 1 to ${most}`);
+    }
+    return value;
+  }
+
+  /** A positive number; `fallback` where the field is absent or null. */
+  positive(name: string, fallback?: number): number {
+    const value = this.#config[name] ?? fallback;
+    if (typeof value !== "number" || !Number.isFinite(value) || value <= 0) {
+      throw this.refuse(name, "a number above 0");
+    }
+    return value;
+  }
+
+  /** A truth value; `false` where the field is absent or null. */
+  flag(name: string): boolean {
+    const value = this.#config[name] ?? false;
+    if (typeof value !== "boolean") throw this.refuse(name, "true or false");
+    return value;
+  }
+
+  /** An object or null; `null` where the field is absent. */
+  record(name: string): Config | null {
+    const value = this.#config[name] ?? null;
+    if (typeof value !== "object" || Array.isArray(value)) throw this.refuse(name, "an object or null");
+    return value as Config | null;
+  }
+
+  /** Token ids: one, several or none. */
+  tokens(name: string): readonly number[] {
+    const value = this.#config[name] ?? [];
+    const list: unknown[] = Array.isArray(value) ? value : [value];
+    if (list.length > 1024 || !list.every((id) => Number.isInteger(id) && (id as number) >= 0)) {
+      throw this.refuse(name, "a token id or a list of them");
+    }
+    return list as number[];
+  }
+
+  /** Refuses any other value of a field that must have one; absent is as good. */
+  only(name: string, value: string): void {
+    if ((this.#config[name] ?? value) !== value) throw this.refuse(name, JSON.stringify(value));
+  }
+}
+
+/**
+ * What is known of a decoder model from its config.
+ *
+ * @throws {ConfigError} when a field is missing or cannot be used
+ */
+export function decoderInfo(config: Config, nameOrPath: string): VerifierInfo {
+  const fields = new ConfigFields(config, nameOrPath);
+  fields.only("hidden_act", "silu");
+  const hiddenSize = fields.count("hidden_size");
+  const heads = fields.count("num_attention_heads", { most: 4096 });
+  const kvHeads = fields.count("num_key_value_heads", { most: 4096, fallback: heads });
+  if (heads % kvHeads !== 0) {
+    throw fields.refuse("num_key_value_heads", `a divisor of num_attention_heads ${heads}`);
+  }
+  const headDim = fields.count("head_dim", { most: 4096, fallback: hiddenSize / heads });
+  if (headDim % 2 !== 0) throw fields.refuse("head_dim", "an even number");
+  const architectures = config["architectures"];
+  return {
+    nameOrPath,
+    architectures: Array.isArray(architectures) ? architectures.map(String) : [],
+    modelType: String(config["model_type"] ?? ""),
+    hiddenSize,
+    layers: fields.count("num_hidden_layers", { most: 4096 }),
+    heads,
+    kvHeads,
+    headDim,
+    intermediateSize: fields.count("intermediate_size"),
+    vocabSize: fields.count("vocab_size"),
+    maxPositions: fields.count("max_position_embeddings"),
+    rmsNormEps: fields.positive("rms_norm_eps", 1e-6),
+    ropeTheta: fields.positive("rope_theta", 10000),
+    ropeScaling: fields.record("rope_scaling"),
+    eosTokenIds: fields.tokens("eos_token_id"),
+    raw: config,
+  };
+}
