@@ -7,6 +7,7 @@
  * @module
  */
 import type { PackedBatch } from "./data/batch.ts";
+import type { TensorSource } from "./formats/source.ts";
 import type { Backend, HostTensor, Run, Shape, Tensor, TypedArray } from "./tensor.ts";
 
 /** The contract's version; a plugin written for another one is refused. */
@@ -69,20 +70,6 @@ export interface SpeculatorConfig {
   readonly speculators_model_type: string;
   /** Everything else, unknown fields too. */
   readonly [field: string]: unknown;
-}
-
-/** A named set of tensors in files, read one at a time. */
-export interface TensorSource extends Disposable {
-  /** Names of all tensors. */
-  names(): readonly string[];
-  /** Shape and dtype; `undefined` when there is no such tensor. */
-  spec(name: string): { readonly shape: Shape; readonly dtype: HostTensor["dtype"] } | undefined;
-  /**
-   * A tensor's data.
-   *
-   * @throws {FormatError} when it is not there or its bytes cannot be read
-   */
-  read(name: string): Promise<HostTensor>;
 }
 
 /** A tensor of a model's checkpoint. */
