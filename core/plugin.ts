@@ -10,6 +10,8 @@ import type { PackedBatch } from "./data/batch.ts";
 import type { TensorSource } from "./formats/source.ts";
 import type { Backend, HostTensor, Run, Shape, Tensor, TypedArray } from "./tensor.ts";
 
+export type { TensorSource } from "./formats/source.ts";
+
 /** The contract's version; a plugin written for another one is refused. */
 export const API_VERSION = 1;
 
