@@ -1,0 +1,96 @@
+/** The config of a new draft, and what a draft needs of its verifier. */
+import { newSpeculatorsConfig } from "../../core/config/create.ts";
+import { ConfigError } from "../../core/errors.ts";
+import type { DraftNeeds, DraftOptions, VerifierInfo } from "../../core/plugin.ts";
+import { type Eagle3Config, eagle3Sizes, LAYER_KINDS } from "./config.ts";
+
+/** The states a draft reads by default: an early, a middle and a late one (as vLLM serves Eagle-3). */
+export function defaultLayerIds(layers: number): readonly number[] {
+  return [2, Math.floor(layers / 2), layers - 3];
+}
+
+/**
+ * Which of the verifier's states a draft works with.
+ *
+ * @throws {ConfigError} when the verifier has no such layer, or another width or vocabulary
+ */
+export function eagle3Needs(config: Eagle3Config, verifier: VerifierInfo): DraftNeeds {
+  const layers = config.eagle_aux_hidden_state_layer_ids ?? defaultLayerIds(verifier.layers);
+  const wrong = layers.find((id) => id < 0 || id > verifier.layers);
+  if (wrong !== undefined) {
+    throw new ConfigError(
+      "eagle_aux_hidden_state_layer_ids",
+      `expected ids from 0 to ${verifier.layers}, received ${wrong}`,
+      { hint: "Name the layers whose input the draft is to read" },
+    );
+  }
+  const { target, vocab } = eagle3Sizes(config);
+  if (target !== verifier.hiddenSize || vocab !== verifier.vocabSize) {
+    throw new ConfigError(
+      verifier.nameOrPath,
+      `expected a verifier of width ${target} with ${vocab} tokens, received width ${verifier.hiddenSize} with ` +
+        `${verifier.vocabSize}`,
+      { hint: "Take the verifier that the draft was made for" },
+    );
+  }
+  return { layers, last: true };
+}
+
+/**
+ * The config of a new draft: the verifier's width, heads and MLP, its own layers of the kind asked for.
+ *
+ * source: speculators v0.4.0.1, `scripts/train.py` (`create_transformer_layer_config`), `Eagle3DraftModel.from_training_args`
+ *
+ * @throws {ConfigError} for a kind of layers that is not known, or options that do not fit the verifier
+ */
+export function configureEagle3(verifier: VerifierInfo, options: DraftOptions): Eagle3Config {
+  const kind = LAYER_KINDS.find((known) => known === (options.draftArch ?? "llama"));
+  if (!kind) {
+    throw new ConfigError(
+      "draft-arch",
+      `expected one of ${LAYER_KINDS.join(", ")}, received "${options.draftArch}"`,
+    );
+  }
+  const draftVocab = options.draftVocabSize ?? verifier.vocabSize;
+  if (!Number.isInteger(draftVocab) || draftVocab < 1 || draftVocab > verifier.vocabSize) {
+    throw new ConfigError(
+      "draft-vocab-size",
+      `expected 1 to ${verifier.vocabSize}, received ${draftVocab}`,
+    );
+  }
+  const range = verifier.raw["initializer_range"];
+  const config: Eagle3Config = newSpeculatorsConfig({
+    algorithm: "eagle3",
+    architectures: ["Eagle3DraftModel"],
+    verifier,
+    speculativeTokens: options.speculativeTokens,
+  }, {
+    draft_vocab_size: draftVocab,
+    eagle_aux_hidden_state_layer_ids: [...(options.layerIds ?? defaultLayerIds(verifier.layers))],
+    embed_requires_grad: options.embedRequiresGrad ?? false,
+    norm_before_residual: options.normBeforeResidual ?? true,
+    target_hidden_size: null,
+    transformer_layer_config: {
+      attention_bias: false,
+      attention_dropout: 0,
+      head_dim: verifier.headDim,
+      hidden_act: "silu",
+      hidden_size: verifier.hiddenSize,
+      initializer_range: typeof range === "number" ? range : 0.02,
+      intermediate_size: verifier.intermediateSize,
+      ...(kind === "llama" ? { mlp_bias: false, pretraining_tp: 1 } : {}),
+      max_position_embeddings: verifier.maxPositions,
+      model_type: kind,
+      num_attention_heads: verifier.heads,
+      num_hidden_layers: options.numLayers ?? 1,
+      num_key_value_heads: verifier.kvHeads,
+      rms_norm_eps: verifier.rmsNormEps,
+      rope_scaling: null,
+      rope_theta: 10000,
+      use_cache: true,
+      vocab_size: verifier.vocabSize,
+    },
+  });
+  eagle3Needs(config, verifier);
+  return config;
+}

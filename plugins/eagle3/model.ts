@@ -1,0 +1,107 @@
+/**
+ * The Eagle-3 draft model (Li et al. 2025, arXiv 2503.01840): the verifier's hidden states, brought to the draft's width,
+ * meet the embedding of the next token; the layers' own output stands in for the verifier's in later steps.
+ */
+import { PluginError } from "../../core/errors.ts";
+import type { Run, Tensor } from "../../core/tensor.ts";
+import { add, cast, concat, gather, linear, rmsnorm } from "../../kernels/ops/mod.ts";
+import {
+  type DecoderContext,
+  decoderLayer,
+  type DecoderWeights,
+  gatedMlp,
+  selfAttention,
+} from "../_shared/decoder.ts";
+import { decoderWeights } from "../_shared/decoder_weights.ts";
+import { type Eagle3Config, eagle3Sizes } from "./config.ts";
+
+/** The draft's weights by what they do. V the verifier's vocabulary, H the draft's width. */
+export interface Eagle3Weights {
+  /** `[V, H]`. */
+  readonly embed: Tensor;
+  /** `[H, states · target width]`. */
+  readonly fc: Tensor;
+  /** f32 `[H]`: norm of the state that enters the first layer. */
+  readonly hiddenNorm: Tensor;
+  /** Decoder layers; the first one's q, k and v take 2·H. */
+  readonly layers: readonly DecoderWeights[];
+  /** f32 `[H]`. */
+  readonly norm: Tensor;
+  /** `[draft vocabulary, H]`. */
+  readonly head: Tensor;
+  /** i32 `[draft vocabulary]`, or `null` where the vocabularies are one. */
+  readonly d2t: Tensor | null;
+  /** Whether the normed state is the first layer's residual. */
+  readonly normBeforeResidual: boolean;
+  /** Added to the mean square in norms. */
+  readonly eps: number;
+}
+
+/**
+ * The weights of a draft out of its tensors. Norms and biases that are stored in 16 bits are widened by `run`; the
+ * widened ones are the caller's (or the open scope's).
+ *
+ * @throws {PluginError} when a tensor is missing
+ */
+export function eagle3Weights(
+  run: Run,
+  config: Eagle3Config,
+  tensors: ReadonlyMap<string, Tensor>,
+): Eagle3Weights {
+  const { layers, mapped, eps } = eagle3Sizes(config);
+  const wide = new Map(
+    [...tensors].map(([name, tensor]) => {
+      const vector = tensor.shape.length === 1 && (tensor.dtype === "bf16" || tensor.dtype === "f16");
+      return [name, vector ? cast(run, tensor, "f32") : tensor];
+    }),
+  );
+  const need = (name: string): Tensor => {
+    const tensor = wide.get(name);
+    if (!tensor) throw new PluginError("eagle3", `expected a tensor "${name}", received ${wide.size} others`);
+    return tensor;
+  };
+  return {
+    embed: need("embed_tokens.weight"),
+    fc: need("fc.weight"),
+    hiddenNorm: need("layers.0.hidden_norm.weight"),
+    layers: Array.from({ length: layers }, (_, i) => decoderWeights(wide, `layers.${i}`)),
+    norm: need("norm.weight"),
+    head: need("lm_head.weight"),
+    d2t: mapped ? need("d2t") : null,
+    normBeforeResidual: config.norm_before_residual ?? false,
+    eps,
+  };
+}
+
+/** What one pass through the layers takes. */
+export interface Eagle3Pass {
+  /** i32 `[T]`: the verifier's id of the token at each row. */
+  readonly ids: Tensor;
+  /** f32 `[T, H]`: the verifier's states through `fc`, or the last pass's output. */
+  readonly hidden: Tensor;
+  /** Rotation and attention of each layer. */
+  context(layer: number): DecoderContext;
+}
+
+/** The verifier's auxiliary states side by side, f32 `[T, states · width]`, brought to the draft's width. */
+export function fuseStates(run: Run, w: Eagle3Weights, states: Tensor): Tensor {
+  return linear(run, states, w.fc);
+}
+
+/** One pass: f32 `[T, H]` before the final norm, which the next pass takes as its hidden state. */
+export function eagle3Layers(run: Run, w: Eagle3Weights, pass: Eagle3Pass): Tensor {
+  const [first, ...rest] = w.layers as [DecoderWeights, ...DecoderWeights[]];
+  const context = pass.context(0), pick = context.ask?.pick ?? ((x: Tensor) => x);
+  const embedded = rmsnorm(run, gather(run, w.embed, pass.ids), first.inputNorm, w.eps);
+  const normed = rmsnorm(run, pass.hidden, w.hiddenNorm, w.eps);
+  const residual = pick(w.normBeforeResidual ? normed : pass.hidden);
+  const attended = selfAttention(run, concat(run, [embedded, normed], 1), first.attention, context);
+  const middle = add(run, residual, attended);
+  const out = add(run, middle, gatedMlp(run, rmsnorm(run, middle, first.postNorm, w.eps), first.mlp));
+  return rest.reduce((x, layer, i) => decoderLayer(run, x, layer, pass.context(i + 1)), out);
+}
+
+/** What the head takes: f32 `[T, H]`, normed. */
+export function finalNorm(run: Run, w: Eagle3Weights, hidden: Tensor): Tensor {
+  return rmsnorm(run, hidden, w.norm, w.eps);
+}

@@ -1,0 +1,110 @@
+/** How an Eagle-3 draft is trained: distillation over unrolled steps. */
+import type { PackedBatch } from "../../core/data/batch.ts";
+import { ConfigError } from "../../core/errors.ts";
+import type { LossResult, Objective, ObjectiveInput, ObjectiveOptions } from "../../core/plugin.ts";
+import type { Run, Tensor } from "../../core/tensor.ts";
+import { cast, gather, linearKl, rmsnorm, total } from "../../kernels/ops/mod.ts";
+import { type Eagle3Config, eagle3Sizes } from "./config.ts";
+import { DENOMINATOR_EPS, masked, unrolledMetrics } from "./metrics.ts";
+import { eagle3Weights, finalNorm } from "./model.ts";
+import { Unroll } from "./unroll.ts";
+import { verifierIds } from "./verifier_ids.ts";
+
+/** Rows with a target at some step; the others need not draft, since nothing that is asked for depends on them. */
+export function draftingRows(lossMask: Uint8Array, steps: number): Int32Array {
+  const rows: number[] = [];
+  for (let t = 0; t < lossMask.length; t++) {
+    if (lossMask.subarray(t, t + steps).includes(1)) rows.push(t);
+  }
+  return Int32Array.from(rows);
+}
+
+/** The weight of each drafting row in the loss of a step: its share of the mean, times the step's decay. */
+function rowWeights(
+  { lossMask }: PackedBatch,
+  rows: Int32Array,
+  at: { readonly step: number; readonly decay: number },
+): Float32Array {
+  const share = at.decay ** at.step / (masked(lossMask, at.step) + DENOMINATOR_EPS);
+  return Float32Array.from(rows, (row) => lossMask[row + at.step] === 1 ? share : 0);
+}
+
+/** The tokens of the text that a step would be fed, were the draft always right; 0 past the end. */
+function trueTokens({ tokens }: PackedBatch, rows: Int32Array, step: number): Int32Array {
+  return Int32Array.from(rows, (row) => tokens[row + step] ?? 0);
+}
+
+/**
+ * The loss `Σ_s decay^s · mean KL(verifier ‖ draft at step s)` over the draft vocabulary.
+ *
+ * @throws {ConfigError} when there is no step; the loss itself throws it when the batch does not fit the draft
+ */
+export function eagle3Objective(config: Eagle3Config, options: ObjectiveOptions): Objective {
+  const { tttSteps: steps, tttStepLossDecay: decay, useOffPolicyTokens } = options;
+  if (!Number.isInteger(steps) || steps < 1) {
+    throw new ConfigError("ttt-steps", `expected a whole number from 1 on, received ${steps}`);
+  }
+  return {
+    loss(run: Run, { backend, tensors, batch, gradients }: ObjectiveInput): LossResult {
+      checkBatch(config, batch);
+      const weights = eagle3Weights(run, config, tensors);
+      const rows = draftingRows(batch.lossMask, steps);
+      const unroll = new Unroll(run, { config, weights, backend }, batch, { steps, rows });
+      const targets = verifierStates(run, { config, backend, tensors }, batch);
+      const losses: Tensor[] = [], outputs: Record<string, Tensor> = {};
+      const ids = (data: Int32Array) => backend.from(data, [data.length]);
+      let fed = ids(batch.tokens);
+      for (let step = 0; step < steps; step++) {
+        const hidden = unroll.next(fed);
+        const { loss, draftIds, targetIds } = linearKl(run, {
+          hidden: finalNorm(run, weights, hidden),
+          head: weights.head,
+          target: gather(run, targets.states, ids(rows.map((row) => row + step))),
+          targetHead: targets.head,
+          weights: backend.from(rowWeights(batch, rows, { step, decay }), [rows.length]),
+        }, { gradients });
+        losses.push(loss);
+        outputs[`loss_${step}`] = loss;
+        outputs[`draft_${step}`] = draftIds;
+        outputs[`target_${step}`] = targetIds;
+        if (step + 1 < steps) {
+          fed = useOffPolicyTokens
+            ? ids(trueTokens(batch, rows, step + 1))
+            : verifierIds(run, draftIds, weights.d2t);
+        }
+      }
+      const loss = total(run, losses);
+      const { lossMask } = batch;
+      return {
+        loss,
+        outputs: { ...outputs, loss },
+        metrics: (found) => unrolledMetrics({ lossMask, rows, steps }, found),
+      };
+    },
+  };
+}
+
+/** The verifier's last states, normed, and the rows of its head that the draft vocabulary keeps. */
+function verifierStates(
+  run: Run,
+  { config, backend, tensors }: { config: Eagle3Config } & Pick<ObjectiveInput, "backend" | "tensors">,
+  batch: PackedBatch,
+): { readonly states: Tensor; readonly head: Tensor } {
+  const norm = tensors.get("verifier_norm.weight"), head = tensors.get("verifier_lm_head.weight");
+  if (!norm || !head) {
+    throw new ConfigError("verifier_lm_head.weight", "expected the verifier's head and norm, received none");
+  }
+  const last = backend.from(batch.last, [batch.tokens.length, batch.width]);
+  return { states: rmsnorm(run, last, cast(run, norm, "f32"), eagle3Sizes(config).eps), head };
+}
+
+function checkBatch(config: Eagle3Config, batch: PackedBatch): void {
+  const { states, target } = eagle3Sizes(config);
+  if (batch.width === target && batch.auxWidth === states * target) return;
+  throw new ConfigError(
+    "batch",
+    `expected ${states} states of width ${target} and the last one, received ${batch.auxWidth} and ${batch.width} ` +
+      "entries a row",
+    { hint: "Check that the data was made with the layers that the draft reads" },
+  );
+}

@@ -1,0 +1,135 @@
+/**
+ * Test-time training (Eagle-3, arXiv 2503.01840, section 3.2): the draft is run several steps from every row, on its own
+ * output, as it will be when it proposes. Keys of earlier steps stay: at step s a row sees the verifier-fed rows up to
+ * itself and its own draft rows, one a step, which is exactly the chain that it would be decoding.
+ */
+import type { PackedBatch } from "../../core/data/batch.ts";
+import type { Backend, Run, Tensor } from "../../core/tensor.ts";
+import { attention, concat, gather } from "../../kernels/ops/mod.ts";
+import type { DecoderContext } from "../_shared/decoder.ts";
+import { ropeTables } from "../_shared/rope.ts";
+import { type Eagle3Config, eagle3Rope, type Eagle3Sizes, eagle3Sizes } from "./config.ts";
+import { eagle3Layers, type Eagle3Weights, fuseStates } from "./model.ts";
+
+/** A draft to be unrolled. */
+export interface UnrollDraft {
+  /** Its config. */
+  readonly config: Eagle3Config;
+  /** Its weights. */
+  readonly weights: Eagle3Weights;
+  /** Where uploads go. */
+  readonly backend: Backend;
+}
+
+/** Which rows are unrolled, and how far. */
+export interface UnrollOptions {
+  /** Steps. */
+  readonly steps: number;
+  /** Rows that draft; all when `null`. The others give keys and values to the first step, and nothing else. */
+  readonly rows?: Int32Array | null;
+}
+
+/**
+ * Which keys of the first step a row sees: those of its document up to itself; a row of padding sees itself. i32 `[A, 2]`
+ * for the rows asked for, all when `null`.
+ */
+export function unrollRanges(documents: Int32Array, rows: Int32Array | null = null): Int32Array {
+  const starts = new Int32Array(documents.length);
+  for (let t = 0; t < starts.length; t++) {
+    const goesOn = t > 0 && documents[t]! >= 0 && documents[t] === documents[t - 1];
+    starts[t] = goesOn ? starts[t - 1]! : t;
+  }
+  const count = rows?.length ?? documents.length;
+  const ranges = new Int32Array(2 * count);
+  for (let i = 0; i < count; i++) {
+    const row = rows ? rows[i]! : i;
+    ranges[2 * i] = starts[row]!;
+    ranges[2 * i + 1] = row + 1;
+  }
+  return ranges;
+}
+
+/** The steps of one batch, in turn. */
+export class Unroll {
+  readonly #run: Run;
+  readonly #draft: UnrollDraft;
+  readonly #sizes: Eagle3Sizes;
+  readonly #context: Omit<DecoderContext, "attend" | "ask">;
+  readonly #ranges: { readonly all: Tensor; readonly asked: Tensor };
+  readonly #rows: Tensor | null;
+  readonly #asked: Int32Array;
+  readonly #keys: Tensor[][];
+  readonly #values: Tensor[][];
+  #hidden: Tensor;
+  #step = 0;
+
+  /** Uploads what the steps share, and brings the verifier's states to the draft's width. */
+  constructor(run: Run, draft: UnrollDraft, batch: PackedBatch, options: UnrollOptions) {
+    const { backend, config, weights } = draft, { rows = null, steps } = options;
+    const length = batch.tokens.length;
+    this.#run = run;
+    this.#draft = draft;
+    this.#sizes = eagle3Sizes(config);
+    const { headDim, eps } = this.#sizes;
+    const last = batch.positions.reduce((most, p) => Math.max(most, p), 0);
+    const tables = ropeTables(backend, {
+      ...eagle3Rope(config.transformer_layer_config),
+      headDim,
+      positions: last + steps,
+      maxPositions: config.transformer_layer_config.max_position_embeddings ?? last + steps,
+    });
+    this.#context = { headDim, eps, tables, positions: backend.from(batch.positions, [length]) };
+    this.#asked = rows ? Int32Array.from(rows, (row) => batch.positions[row]!) : batch.positions;
+    this.#rows = rows && backend.from(rows, [rows.length]);
+    const all = backend.from(unrollRanges(batch.documents), [length, 2]);
+    const asked = rows ? backend.from(unrollRanges(batch.documents, rows), [rows.length, 2]) : all;
+    this.#ranges = { all, asked };
+    this.#keys = weights.layers.map(() => []);
+    this.#values = weights.layers.map(() => []);
+    this.#hidden = fuseStates(run, weights, backend.from(batch.hidden, [length, batch.auxWidth]));
+  }
+
+  /**
+   * One step.
+   *
+   * @param ids i32, the verifier's ids: the batch's tokens at the first step, then one for each row that drafts
+   * @returns f32 `[A, H]` before the final norm
+   */
+  next(ids: Tensor): Tensor {
+    const { backend, weights } = this.#draft, step = this.#step++;
+    const asked = step === 0 && !this.#rows
+      ? this.#context.positions
+      : backend.from(this.#asked.map((p) => p + step), [this.#asked.length]);
+    const last = weights.layers.length - 1;
+    this.#hidden = eagle3Layers(this.#run, weights, {
+      ids,
+      hidden: this.#hidden,
+      context: (layer) => {
+        const rows = step === 0 && layer === last ? this.#rows : null;
+        return {
+          ...this.#context,
+          positions: step === 0 ? this.#context.positions : asked,
+          ...(rows ? { ask: { pick: (x) => gather(this.#run, x, rows), positions: asked } } : {}),
+          attend: (q, k, v) => this.#attend(layer, [q, k, v]),
+        };
+      },
+    });
+    return this.#hidden;
+  }
+
+  #attend(layer: number, [q, k, v]: readonly [Tensor, Tensor, Tensor]): Tensor {
+    const { heads, kvHeads, headDim } = this.#sizes, run = this.#run;
+    const ranges = q.shape[0] === this.#ranges.asked.shape[0] ? this.#ranges.asked : this.#ranges.all;
+    const keys = this.#keys[layer]!, values = this.#values[layer]!;
+    keys.push(k);
+    values.push(v);
+    const join = (parts: Tensor[]) => parts.length === 1 ? parts[0]! : concat(run, parts, 0);
+    return attention(run, { q, k: join(keys), v: join(values), ranges }, {
+      heads,
+      kvHeads,
+      headDim,
+      scale: headDim ** -0.5,
+      diagonals: keys.length - 1,
+    });
+  }
+}
