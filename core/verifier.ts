@@ -5,7 +5,7 @@
  * @module
  */
 import { join } from "node:path";
-import { ConfigError, FormatError, NotFoundError } from "./errors.ts";
+import { AbortedError, ConfigError, FormatError, NotFoundError } from "./errors.ts";
 import { readJson } from "./files.ts";
 import type { TensorSource } from "./formats/source.ts";
 import { openWeights } from "./formats/weights.ts";
@@ -68,6 +68,7 @@ export interface OpenedVerifier extends Disposable {
    * Loads all weights in the dtype they are stored in, one tensor at a time.
    *
    * @throws {FormatError} when a tensor is missing, is not the architecture's, or has another shape
+   * @throws {AbortedError} when the signal is given
    */
   load(backend: Backend, options?: LoadOptions): Promise<VerifierModel>;
 }
@@ -194,7 +195,7 @@ class Opened implements OpenedVerifier {
     try {
       let done = 0;
       for (const tensor of present) {
-        options.signal?.throwIfAborted();
+        if (options.signal?.aborted) throw new AbortedError();
         tensors.set(tensor.name, backend.upload(await this.#source.read(tensor.name)));
         done += bytes(tensor);
         options.onProgress?.({ done, total });

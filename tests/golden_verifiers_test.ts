@@ -142,9 +142,7 @@ for (const [name, { architecture, attention_scaling }] of Object.entries(cases))
           error.message,
           new RegExp(`expected one of .*, received .*${architecture}`),
         );
-        for (const entry of registry.list("verifier")) {
-          assert.match(error.message, new RegExp(entry.name, "i"));
-        }
+        for (const architecture of known) assert.ok(error.message.includes(architecture), architecture);
         return true;
       });
     });
