@@ -3,7 +3,7 @@
  * not know how keys are kept; {@linkcode DecoderContext.attend} is handed the rotated rows and decides.
  */
 import type { Run, Tensor } from "../../core/tensor.ts";
-import { add, linear, rmsnorm, rope, type RopeTables, swiglu } from "../../kernels/ops/mod.ts";
+import { add, linear, matmulAdd, rmsnorm, rope, type RopeTables, swiglu } from "../../kernels/ops/mod.ts";
 
 /** Weights of an attention block; biases and head norms where a model has them. */
 export interface AttentionWeights {
@@ -86,8 +86,19 @@ function project(run: Run, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   return bias ? add(run, y, bias) : y;
 }
 
-/** Attention with its projections: f32 `[T, in]` → f32 `[T, hidden]`. The norm before it is the caller's. */
-export function selfAttention(run: Run, x: Tensor, w: AttentionWeights, context: DecoderContext): Tensor {
+/** `x += y · weightᵀ + bias`, in place. */
+function projectInto(
+  run: Run,
+  x: Tensor,
+  y: Tensor,
+  w: { readonly weight: Tensor; readonly bias?: Tensor },
+): Tensor {
+  const sum = matmulAdd(run, y, w.weight, x, { transB: true });
+  return w.bias ? add(run, sum, w.bias) : sum;
+}
+
+/** What the heads of attention give, before the output projection: f32 `[T, in]` → f32 `[T, heads·headDim]`. */
+function heads(run: Run, x: Tensor, w: AttentionWeights, context: DecoderContext): Tensor {
   const { headDim, eps, tables, positions, ask } = context;
   let q = project(run, ask ? ask.pick(x) : x, w.q, w.qBias);
   let k = project(run, x, w.k, w.kBias);
@@ -96,13 +107,22 @@ export function selfAttention(run: Run, x: Tensor, w: AttentionWeights, context:
   if (w.kNorm) k = rmsnorm(run, k, w.kNorm, eps);
   q = rope(run, q, tables, ask ? ask.positions : positions, headDim);
   k = rope(run, k, tables, positions, headDim);
-  return project(run, context.attend(q, k, v), w.o, w.oBias);
+  return context.attend(q, k, v);
+}
+
+/** Attention with its projections: f32 `[T, in]` → f32 `[T, hidden]`. The norm before it is the caller's. */
+export function selfAttention(run: Run, x: Tensor, w: AttentionWeights, context: DecoderContext): Tensor {
+  return project(run, heads(run, x, w, context), w.o, w.oBias);
+}
+
+/** `silu(gate x) · up x`: f32 `[T, hidden]` → f32 `[T, intermediate]`. */
+function gated(run: Run, x: Tensor, w: MlpWeights): Tensor {
+  return swiglu(run, project(run, x, w.gate, w.gateBias), project(run, x, w.up, w.upBias));
 }
 
 /** `down(silu(gate x) · up x)`: f32 `[T, hidden]` → f32 `[T, hidden]`. */
 export function gatedMlp(run: Run, x: Tensor, w: MlpWeights): Tensor {
-  const gate = project(run, x, w.gate, w.gateBias), up = project(run, x, w.up, w.upBias);
-  return project(run, swiglu(run, gate, up), w.down, w.downBias);
+  return project(run, gated(run, x, w), w.down, w.downBias);
 }
 
 /** `x ← x + attn(norm₁ x)`, `x ← x + mlp(norm₂ x)`: f32 `[T, hidden]` → f32 `[T, hidden]`, a new tensor. */
@@ -113,4 +133,24 @@ export function decoderLayer(run: Run, x: Tensor, w: DecoderWeights, context: De
     selfAttention(run, rmsnorm(run, x, w.inputNorm, context.eps), w.attention, context),
   );
   return add(run, h, gatedMlp(run, rmsnorm(run, h, w.postNorm, context.eps), w.mlp));
+}
+
+/**
+ * The same layer with fewer passes over memory, for use without a tape: the sums are formed in place.
+ *
+ * @param options.overwrite `x` may be changed; the result then is `x` itself where the layer has no biases
+ */
+export function decoderLayerInPlace(
+  run: Run,
+  x: Tensor,
+  w: DecoderWeights,
+  options: DecoderContext & { readonly overwrite: boolean },
+): Tensor {
+  const { eps, overwrite } = options, { o, oBias } = w.attention, { down, downBias } = w.mlp;
+  const attended = heads(run, rmsnorm(run, x, w.inputNorm, eps), w.attention, options);
+  const h = overwrite
+    ? projectInto(run, x, attended, { weight: o, ...oBias && { bias: oBias } })
+    : add(run, x, project(run, attended, o, oBias));
+  const inner = gated(run, rmsnorm(run, h, w.postNorm, eps), w.mlp);
+  return projectInto(run, h, inner, { weight: down, ...downBias && { bias: downBias } });
 }
