@@ -138,18 +138,19 @@ export function decoderLayer(run: Run, x: Tensor, w: DecoderWeights, context: De
 /**
  * The same layer with fewer passes over memory, for use without a tape: the sums are formed in place.
  *
- * @param options.overwrite `x` may be changed; the result then is `x` itself where the layer has no biases
+ * @param context.overwrite `x` may be changed; the result then is `x` itself where the layer has no biases
  */
 export function decoderLayerInPlace(
   run: Run,
   x: Tensor,
   w: DecoderWeights,
-  options: DecoderContext & { readonly overwrite: boolean },
+  context: DecoderContext & { readonly overwrite: boolean },
 ): Tensor {
-  const { eps, overwrite } = options, { o, oBias } = w.attention, { down, downBias } = w.mlp;
-  const attended = heads(run, rmsnorm(run, x, w.inputNorm, eps), w.attention, options);
-  const h = overwrite
-    ? projectInto(run, x, attended, { weight: o, ...oBias && { bias: oBias } })
+  const { eps, ask, overwrite } = context, { o, oBias } = w.attention, { down, downBias } = w.mlp;
+  const attended = heads(run, rmsnorm(run, x, w.inputNorm, eps), w.attention, context);
+  // Rows that were picked are a copy, which nobody else sees.
+  const h = overwrite || ask
+    ? projectInto(run, ask ? ask.pick(x) : x, attended, { weight: o, ...oBias && { bias: oBias } })
     : add(run, x, project(run, attended, o, oBias));
   const inner = gated(run, rmsnorm(run, h, w.postNorm, eps), w.mlp);
   return projectInto(run, h, inner, { weight: down, ...downBias && { bias: downBias } });
