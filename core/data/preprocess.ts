@@ -44,13 +44,14 @@ export function preprocessRecord(record: unknown, options: PreprocessOptions): P
     if ("document" in normalized) {
       return trained(wholeText(normalized.document, options), [], strictUpstream);
     }
-    let { messages } = normalized;
+    const { messages } = normalized;
+    let shown = messages;
     if (strictUpstream) {
       const written = asTemplateSees(messages, model.template.source);
       if (written === null) return { rejected: { reason: "content is not text" } };
-      messages = written;
+      shown = written;
     }
-    const sequence = maskConversation(model, messages, {
+    const sequence = maskConversation(model, shown, {
       rule,
       strictUpstream,
       ...(options.maxLength === undefined ? {} : { maxLength: options.maxLength }),

@@ -112,3 +112,10 @@ function reader(source: HostTensor): ReadRun {
       );
   }
 }
+
+/** Integers as an i64 tensor of one axis, as the Python system keeps ids and masks. */
+export function int64Tensor(values: Int32Array | Uint8Array): HostTensor {
+  const wide = new BigInt64Array(values.length);
+  for (let i = 0; i < values.length; i++) wide[i] = BigInt(values[i]!);
+  return { shape: [values.length], dtype: "i64", bytes: new Uint8Array(wide.buffer) };
+}

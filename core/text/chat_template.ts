@@ -4,7 +4,8 @@
  * @module
  */
 import { ConfigError } from "../errors.ts";
-import { Template } from "./_jinja.ts";
+import type { Template } from "./_jinja.ts";
+import { parseTemplate } from "./_jinja.ts";
 
 /** A turn of a conversation. Other fields (`thinking`, `tool_calls`, …) are for the template. */
 export interface Message {
@@ -87,15 +88,10 @@ export class ChatTemplate {
 
   #parse(source: string): Template {
     try {
-      return new Template(source);
+      return parseTemplate(source);
     } catch (cause) {
-      throw new ConfigError(
-        this.#where,
-        `expected a Jinja template, received an error: ${(cause as Error).message}`,
-        {
-          cause,
-        },
-      );
+      const problem = `expected a Jinja template, received an error: ${(cause as Error).message}`;
+      throw new ConfigError(this.#where, problem, { cause });
     }
   }
 

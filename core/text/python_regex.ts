@@ -39,13 +39,8 @@ export function pythonRegex(pattern: string, where: string): RegExp {
   try {
     return new RegExp(new Translator(pattern).run(), "gsv");
   } catch (cause) {
-    throw new ConfigError(
-      where,
-      `expected a regular expression, received "${pattern}": ${(cause as Error).message}`,
-      {
-        cause,
-      },
-    );
+    const problem = `expected a regular expression, received "${pattern}": ${(cause as Error).message}`;
+    throw new ConfigError(where, problem, { cause });
   }
 }
 

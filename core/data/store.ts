@@ -1,0 +1,147 @@
+/**
+ * A folder of samples, `data_{i}.pt` or `data_{i}.safetensors`: one interface, the ending decides.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { FormatError, NotFoundError } from "../errors.ts";
+import { readLengths } from "./lengths.ts";
+import type { Sample } from "./sample.ts";
+import { checkSample } from "./sample.ts";
+import { safetensorsSamples } from "./store_safetensors.ts";
+
+/** How one sample is kept in one file. */
+export interface SampleFormat {
+  /** Ending of its files, without the dot. */
+  readonly ending: string;
+  /**
+   * Reads a sample.
+   *
+   * @throws {FormatError} when the file holds none
+   */
+  read(path: string): Promise<Sample>;
+  /** How many tokens a sample has, without reading its states. */
+  length(path: string): Promise<number>;
+  /** Writes a sample in one step. */
+  write(path: string, sample: Sample): Promise<void>;
+}
+
+/** A folder of samples. */
+export interface SampleStore {
+  /** The folder. */
+  readonly folder: string;
+  /** Numbers of the samples that are there, ascending. */
+  list(): Promise<number[]>;
+  /** The file of a sample. */
+  path(index: number): string;
+  /**
+   * Reads a sample.
+   *
+   * @throws {NotFoundError} when it is not there
+   * @throws {FormatError} when its file is damaged
+   */
+  read(index: number): Promise<Sample>;
+  /** Writes a sample in one step; the folder is made. Lengths are written apart, once, by `writeLengths`. */
+  write(index: number, sample: Sample): Promise<void>;
+  /** Tokens of every sample that is there: from `sample_lengths.json`, from the sample's own file where it lacks one. */
+  lengths(): Promise<Map<number, number>>;
+}
+
+/** Endings of sample files that are known. */
+export type SampleEnding = "pt" | "safetensors";
+
+/** How a store is opened. */
+export interface StoreOptions {
+  /** Format of samples that are written; that of the samples already there, else `safetensors`, unless given. */
+  readonly format?: SampleEnding;
+}
+
+/** Most samples in a folder. */
+const MAX_SAMPLES = 100_000_000;
+
+/**
+ * Opens a folder of samples, which need not exist yet.
+ *
+ * @throws {FormatError} when a sample is there twice, in two formats
+ */
+export async function openSampleStore(folder: string, options: StoreOptions = {}): Promise<SampleStore> {
+  const there = await scan(folder);
+  const found = there.values().next().value;
+  const ending = options.format ?? found ?? "safetensors";
+  return new FolderStore(folder, ending, there);
+}
+
+class FolderStore implements SampleStore {
+  readonly folder: string;
+  readonly #ending: SampleEnding;
+  #there: Map<number, SampleEnding>;
+
+  constructor(folder: string, ending: SampleEnding, there: Map<number, SampleEnding>) {
+    this.folder = folder;
+    this.#ending = ending;
+    this.#there = there;
+  }
+
+  async list(): Promise<number[]> {
+    this.#there = await scan(this.folder);
+    return [...this.#there.keys()].sort((a, b) => a - b);
+  }
+
+  path(index: number): string {
+    return join(this.folder, `data_${index}.${this.#there.get(index) ?? this.#ending}`);
+  }
+
+  async read(index: number): Promise<Sample> {
+    const path = this.path(index);
+    const sample = await formatOf(this.#there.get(index) ?? this.#ending).read(path);
+    checkSample(sample, path);
+    return sample;
+  }
+
+  async write(index: number, sample: Sample): Promise<void> {
+    const path = join(this.folder, `data_${index}.${this.#ending}`);
+    checkSample(sample, path);
+    await formatOf(this.#ending).write(path, sample);
+    this.#there.set(index, this.#ending);
+  }
+
+  async lengths(): Promise<Map<number, number>> {
+    const known = await readLengths(this.folder);
+    const lengths = new Map<number, number>();
+    for (const index of await this.list()) {
+      const length = known.get(index) ??
+        await formatOf(this.#there.get(index)!).length(this.path(index));
+      lengths.set(index, length);
+    }
+    return lengths;
+  }
+}
+
+function formatOf(_ending: SampleEnding): SampleFormat {
+  return safetensorsSamples();
+}
+
+async function scan(folder: string): Promise<Map<number, SampleEnding>> {
+  const there = new Map<number, SampleEnding>();
+  try {
+    for await (const entry of Deno.readDir(folder)) {
+      const match = /^data_(0|[1-9]\d{0,8})\.(pt|safetensors)$/.exec(entry.name);
+      if (match === null || entry.isDirectory) continue;
+      const index = Number(match[1]);
+      if (there.has(index)) {
+        throw new FormatError(join(folder, entry.name), `expected sample ${index} once, received it twice`);
+      }
+      if (there.size >= MAX_SAMPLES) {
+        throw new FormatError(folder, `expected at most ${MAX_SAMPLES} samples, received more`);
+      }
+      there.set(index, match[2] as SampleEnding);
+    }
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotFound) return there;
+    if (cause instanceof Deno.errors.NotADirectory) {
+      throw new NotFoundError(folder, "expected a folder of samples, received something else", { cause });
+    }
+    throw cause;
+  }
+  return there;
+}
