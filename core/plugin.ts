@@ -278,8 +278,8 @@ export interface DraftAlgorithm<C extends SpeculatorConfig = SpeculatorConfig> {
   tensors(config: C): readonly DraftTensorInfo[];
   /** Every tensor's first value, by name. */
   initialise(config: C, sources: DraftSources): Promise<Map<string, HostTensor>>;
-  /** How it is trained. */
-  objective(config: C, options: ObjectiveOptions): Objective;
+  /** How it is trained; a draft that is not `trainable` does without. */
+  objective?(config: C, options: ObjectiveOptions): Objective;
   /** How it proposes; `tensors` stay the caller's. */
   proposer(
     config: C,

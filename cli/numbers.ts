@@ -1,0 +1,30 @@
+/** Parsers of numbers in flags, which say what was expected. */
+import { InvalidArgumentError } from "./_commander.ts";
+
+/** A parser of whole numbers from `min` on. */
+export function whole(min = 0): (value: string) => number {
+  return (value) => {
+    const n = Number(value);
+    if (/^\d+$/.test(value) && Number.isSafeInteger(n) && n >= min) return n;
+    throw new InvalidArgumentError(`Expected a whole number from ${min} on, received "${value}".`);
+  };
+}
+
+/** A parser of numbers within bounds; with `open`, `min` itself is left out. */
+export function decimal(
+  min: number,
+  options: { readonly max?: number; readonly open?: boolean } = {},
+): (value: string) => number {
+  const { max = Infinity, open = false } = options;
+  return (value) => {
+    const n = Number(value);
+    if (value.trim() !== "" && Number.isFinite(n) && (open ? n > min : n >= min) && n <= max) return n;
+    const bounds = `${open ? "above" : "from"} ${min}${max === Infinity ? "" : ` to ${max}`}`;
+    throw new InvalidArgumentError(`Expected a number ${bounds}, received "${value}".`);
+  };
+}
+
+/** Object without the entries that are undefined: what was not given on the command line is not given at all. */
+export function given<T extends object>(flags: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined)) as never;
+}

@@ -1,0 +1,71 @@
+/** Opening a trained speculator beside its verifier, ready to propose. */
+import { readSpeculatorConfig, speculativeTokens } from "./config/mod.ts";
+import type { Draft } from "./decode/decode.ts";
+import { ConfigError } from "./errors.ts";
+import { openWeights } from "./formats/weights.ts";
+import type { SpeculatorConfig, VerifierModel } from "./plugin.ts";
+import type { Registry } from "./registry.ts";
+import { uploadDraft } from "./draft_tensors.ts";
+import type { OpenedVerifier } from "./verifier.ts";
+
+/** A speculator on a device. */
+export interface OpenSpeculator extends Disposable {
+  /** Its config. */
+  readonly config: SpeculatorConfig;
+  /** Tokens a round that its config asks for. */
+  readonly numSpecTokens: number;
+  /** What the decoding loop takes. */
+  readonly draft: Draft;
+}
+
+/**
+ * Loads a speculator for a verifier that is loaded.
+ *
+ * @param folder with `config.json` and weights in the speculators format
+ * @throws {ConfigError} when it does not fit the verifier
+ * @throws {NotFoundError} when no plugin of its algorithm is known
+ */
+export async function openSpeculator(
+  folder: string,
+  options: { readonly registry: Registry; readonly verifier: OpenedVerifier; readonly model: VerifierModel },
+): Promise<OpenSpeculator> {
+  const { registry, verifier, model } = options;
+  const config = await readSpeculatorConfig(folder);
+  const plugin = await registry.get("draft", config.speculators_model_type);
+  const algorithm = await plugin.load();
+  const needs = algorithm.needs(config, verifier.info);
+  const beyond = needs.layers.find((id) => id < 0 || id > verifier.info.layers);
+  if (beyond !== undefined) {
+    throw new ConfigError(
+      `${folder}/config.json`,
+      `expected layer ids from 0 to ${verifier.info.layers}, received ${beyond}`,
+      {
+        hint: "Is this the verifier that the speculator was trained for?",
+      },
+    );
+  }
+  // A draft without weights, such as one that looks the prompt up, is a config alone.
+  using source = algorithm.tensors(config).length > 0 ? await openWeights(folder) : null;
+  const host = await algorithm.initialise(config, {
+    seed: 0,
+    verifier: verifier.weights,
+    vocabulary: null,
+    checkpoint: source,
+  });
+  // What only training needs stays on disk; nothing is trained here, so weights keep the dtype they are stored in.
+  const infos = algorithm.tensors(config).filter((info) => info.saved).map((info) => ({
+    ...info,
+    trained: false,
+  }));
+  const tensors = uploadDraft(model.backend, host, infos);
+  const proposer = algorithm.proposer(config, { backend: model.backend, tensors: tensors.all });
+  return {
+    config,
+    numSpecTokens: speculativeTokens(config),
+    draft: { name: plugin.name, proposer, layers: needs.layers },
+    [Symbol.dispose]() {
+      proposer[Symbol.dispose]();
+      tensors[Symbol.dispose]();
+    },
+  };
+}

@@ -1,0 +1,99 @@
+/** Writing text, with or without a speculator. */
+import { Acceptance, type AcceptanceRates } from "../decode/acceptance.ts";
+import { decode } from "../decode/decode.ts";
+import { PythonRandom } from "../data/random.ts";
+import type { Stage } from "../events.ts";
+import type { Runtime } from "../runtime.ts";
+import { openSpeculator } from "../speculator.ts";
+import { loadTextModel, TextStream } from "../text/mod.ts";
+import { openVerifier } from "../verifier.ts";
+
+/** What is to be written. */
+export interface GenerateOptions {
+  /** Folder of the verifier. */
+  readonly verifierNameOrPath: string;
+  /** Folder of a speculator. */
+  readonly speculator?: string;
+  /** The prompt: a user's message, or with `raw` the very text. */
+  readonly prompt: string;
+  /** Take the prompt as it is, without the chat template. */
+  readonly raw?: boolean;
+  /** Tokens proposed a round. */
+  readonly numSpecTokens?: number;
+  /** Most tokens; 128. */
+  readonly maxTokens?: number;
+  /** 0 is greedy; 0 when absent. */
+  readonly temperature?: number;
+  /** Share of the mass that is sampled from; 1. */
+  readonly topP?: number;
+  /** How many tokens are sampled from; 0 is all. */
+  readonly topK?: number;
+  /** Seed of sampling; 0. */
+  readonly seed?: number;
+}
+
+/** What was written. */
+export interface GenerateResult {
+  /** The text, without special tokens. */
+  readonly text: string;
+  /** Its token ids. */
+  readonly tokens: number[];
+  /** Tokens a second after the first token. */
+  readonly tokens_per_second: number;
+  /** Acceptance, when there was a speculator. */
+  readonly acceptance: AcceptanceRates | null;
+}
+
+/** Writes a text; each piece comes as a `text` event that says whether it was proposed by the draft. */
+export async function* generate(options: GenerateOptions, runtime: Runtime): Stage<GenerateResult> {
+  using verifier = await openVerifier(options.verifierNameOrPath, runtime);
+  const text = await loadTextModel(verifier.folder);
+  const rendered = options.raw
+    ? options.prompt
+    : text.render([{ role: "user", content: options.prompt }], { addGenerationPrompt: true });
+  const prompt = text.encode(rendered).ids;
+  using backend = await runtime.openBackend();
+  using model = await verifier.load(backend, runtime.signal ? { signal: runtime.signal } : {});
+  using speculator = options.speculator
+    ? await openSpeculator(options.speculator, { registry: runtime.registry, verifier, model })
+    : null;
+  const random = new PythonRandom(options.seed ?? 0),
+    stream = new TextStream(text.tokenizer, { skipSpecialTokens: true });
+  const acceptance = new Acceptance(), tokens: number[] = [];
+  let start = 0, written = "";
+  const piece = (ids: readonly number[], accepted: boolean) => {
+    const found = stream.push(ids);
+    written += found;
+    return { type: "text", stage: "generate", text: found, accepted } as const;
+  };
+  const rounds = decode(model, prompt, {
+    ops: runtime.ops,
+    maxTokens: options.maxTokens ?? 128,
+    sampling: {
+      temperature: options.temperature ?? 0,
+      ...(options.topP === undefined ? {} : { topP: options.topP }),
+      ...(options.topK === undefined ? {} : { topK: options.topK }),
+    },
+    uniform: () => random.float(),
+    ...(speculator
+      ? { draft: speculator.draft, numSpecTokens: options.numSpecTokens ?? speculator.numSpecTokens }
+      : {}),
+    ...(runtime.signal ? { signal: runtime.signal } : {}),
+  });
+  for await (const round of rounds) {
+    if (tokens.length === 0) start = performance.now();
+    if (round.proposed.length > 0) acceptance.add(round.proposed.length, round.accepted);
+    tokens.push(...round.tokens);
+    const accepted = Math.min(round.accepted, round.tokens.length);
+    if (accepted > 0) yield piece(round.tokens.slice(0, accepted), true);
+    if (accepted < round.tokens.length) yield piece(round.tokens.slice(accepted), false);
+  }
+  const seconds = (performance.now() - start) / 1000, rest = stream.end();
+  if (rest) yield { type: "text", stage: "generate", text: rest, accepted: false };
+  return {
+    text: written + rest,
+    tokens,
+    tokens_per_second: seconds > 0 ? (tokens.length - 1) / seconds : 0,
+    acceptance: speculator ? acceptance.rates() : null,
+  };
+}

@@ -1,0 +1,78 @@
+/**
+ * Speculative decoding for Deno: a small draft model guesses a few tokens ahead, the large one checks them in one pass,
+ * so the text is the same and comes sooner. This module is the public surface; importing it opens no device and loads
+ * no plugin.
+ *
+ * @example The plugins there are
+ * ```ts
+ * import { createRuntime } from "@speculators/deno";
+ *
+ * const { registry } = await createRuntime({ device: "wasm" });
+ * console.log(registry.list("draft").map((plugin) => plugin.name).join(", "));
+ * ```
+ *
+ * @example Speed of a speculator, from the library instead of the command line
+ * ```ts ignore
+ * import { createRuntime, evaluate, finish } from "@speculators/deno";
+ *
+ * const runtime = await createRuntime({ device: "auto" });
+ * const found = await finish(evaluate({ base: "verifier", speculator: "speculator", data: ["chats.jsonl"] }, runtime));
+ * console.log(found.mean_accepted_length, found.tokens_per_second);
+ * ```
+ *
+ * @module
+ */
+import type { Runtime } from "./core/runtime.ts";
+
+export * from "./core/config/mod.ts";
+export * from "./core/errors.ts";
+export * from "./core/events.ts";
+export * from "./core/plugin.ts";
+export * from "./core/tensor.ts";
+export { createRegistry, type PluginEntry, type Registry } from "./core/registry.ts";
+export { readJson, writeFileAtomic, writeJsonAtomic } from "./core/files.ts";
+export type { CoreOps, Runtime } from "./core/runtime.ts";
+export { Acceptance, type AcceptanceRates } from "./core/decode/acceptance.ts";
+export { decode, type DecodeOptions, type DecodeRound, type Draft } from "./core/decode/decode.ts";
+export type { Sampling } from "./core/decode/sampling.ts";
+export { type OpenedVerifier, openVerifier } from "./core/verifier.ts";
+export { type OpenSpeculator, openSpeculator } from "./core/speculator.ts";
+export { loadTextModel, type TextModel } from "./core/text/mod.ts";
+export { evaluate, type EvaluateOptions, type EvaluateResult } from "./core/stages/evaluate.ts";
+export { generate, type GenerateOptions, type GenerateResult } from "./core/stages/generate.ts";
+export { train, type TrainOptions, type TrainResult } from "./core/stages/train.ts";
+export { datagen, type DatagenOptions, type DatagenResult } from "./core/stages/datagen.ts";
+export { vocabMap, type VocabMapOptions, type VocabMapResult } from "./core/stages/vocab_map.ts";
+
+/** How a runtime is put together. */
+export interface RuntimeOptions {
+  /** Where to compute; `auto` takes a GPU where there is one, else WASM. */
+  readonly device?: "auto" | "webgpu" | "wasm";
+  /** Paths or URLs of modules with further plugins. */
+  readonly plugins?: readonly string[];
+  /** Asks stages to stop. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Puts the core, the built-in plugins and the kernels together. Opens nothing: a device is opened by the stage that
+ * computes, a plugin loaded by the one that uses it.
+ *
+ * @throws {PluginError} when a further plugin cannot be imported or has a name that is taken
+ */
+export async function createRuntime(options: RuntimeOptions = {}): Promise<Runtime> {
+  const [plugins, kernels, ops] = await Promise.all([
+    import("./plugins/mod.ts"),
+    import("./kernels/mod.ts"),
+    import("./kernels/ops/mod.ts"),
+  ]);
+  let registry = plugins.builtins();
+  for (const specifier of options.plugins ?? []) registry = await registry.import(specifier);
+  return {
+    registry,
+    ops,
+    openBackend: () => kernels.open(options.device ?? "auto"),
+    selectVocabulary: kernels.selectVocabulary,
+    ...(options.signal ? { signal: options.signal } : {}),
+  };
+}

@@ -1,0 +1,81 @@
+/** The project used from a URL: no import map, no checkout, an empty cache. */
+import assert from "node:assert/strict";
+import { extname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const TYPES: Readonly<Record<string, string>> = {
+  ".ts": "application/typescript",
+  ".js": "text/javascript",
+  ".wasm": "application/wasm",
+  ".wgsl": "text/plain",
+  ".json": "application/json",
+};
+
+/** Serves files of a folder, and nothing outside of it. */
+function serve(folder: string): { readonly url: string; stop(): Promise<void> } {
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, async (request) => {
+    const path = join(folder, decodeURIComponent(new URL(request.url).pathname));
+    if (!path.startsWith(folder)) return new Response(null, { status: 403 });
+    try {
+      const body = await Deno.readFile(path);
+      return new Response(body, {
+        headers: { "content-type": TYPES[extname(path)] ?? "application/octet-stream" },
+      });
+    } catch {
+      return new Response(null, { status: 404 });
+    }
+  });
+  return { url: `http://127.0.0.1:${server.addr.port}`, stop: () => server.shutdown() };
+}
+
+Deno.test("imported by URL it maps a vocabulary, loads a plugin from another URL and decodes", async () => {
+  const outside = await Deno.makeTempDir(), project = serve(ROOT), stranger = serve(ROOT);
+  try {
+    const script = `
+      import { createRuntime, decode, finish, openSpeculator, openVerifier, vocabMap, writeSpeculatorConfig } from "${project.url}/mod.ts";
+      const [verifierFolder, frequencies] = Deno.args;
+      const runtime = await createRuntime({ device: "wasm", plugins: ["${stranger.url}/examples/lookup_draft.ts"] });
+      const map = await finish(vocabMap({ tokenFreqPath: [frequencies], draftVocabSize: 32, targetVocabSize: 2048, outputPath: "vocab" }, runtime));
+      using verifier = await openVerifier(verifierFolder, runtime);
+      using backend = await runtime.openBackend();
+      using model = await verifier.load(backend);
+      const plugin = await runtime.registry.get("draft", "lookup");
+      await Deno.mkdir("speculator");
+      await writeSpeculatorConfig("speculator", (await plugin.load()).configure(verifier.info, {}));
+      using speculator = await openSpeculator("speculator", { registry: runtime.registry, verifier, model });
+      const write = async (draft) => {
+        const tokens = [];
+        for await (const round of decode(model, Int32Array.of(1, 391, 275, 201), { ops: runtime.ops, maxTokens: 24, eosTokenIds: [], ...draft })) tokens.push(...round.tokens);
+        return tokens;
+      };
+      const plain = await write({}), drafted = await write({ draft: speculator.draft });
+      console.log(JSON.stringify({ size: map.draftVocabSize, description: backend.description, plain, drafted }));
+    `;
+    await Deno.writeTextFile(join(outside, "main.js"), script);
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "-A",
+        "--no-config",
+        "main.js",
+        join(ROOT, "examples/assets/tiny-verifier"),
+        join(ROOT, "tests/golden/vocab/normal/token_freq.pt"),
+      ],
+      cwd: outside,
+      env: { DENO_DIR: join(outside, "cache"), NO_COLOR: "1" },
+    }).output();
+    const text = new TextDecoder();
+    assert.equal(code, 0, text.decode(stderr));
+    const found = JSON.parse(text.decode(stdout).trim().split("\n").at(-1)!);
+    assert.equal(found.size, 32);
+    assert.match(found.description, /thread/);
+    assert.equal(found.plain.length, 24);
+    assert.deepEqual(found.drafted, found.plain);
+    const d2t = await Deno.stat(join(outside, "vocab/d2t.npy"));
+    assert.ok(d2t.size > 32 * 8);
+  } finally {
+    await Promise.all([project.stop(), stranger.stop()]);
+    await Deno.remove(outside, { recursive: true });
+  }
+});
