@@ -23,19 +23,26 @@ interface Import {
   readonly from: string;
   /** What it names, from the root. */
   readonly to: string;
-  /** Whether it brings in types only. */
-  readonly typeOnly: boolean;
+  /** `type` brings in types only; `dynamic` loads when it is reached. */
+  readonly manner: "static" | "type" | "dynamic";
 }
 
+/** What the program is put together from. */
+const ENTRANCES: ReadonlySet<string> = new Set(["plugins/mod.ts", "kernels/mod.ts", "kernels/ops/mod.ts"]);
+
 /** Why an import of a file of the project is refused, or `null`. */
-function refuseLayer({ from, to, typeOnly }: Import): string | null {
+function refuseLayer({ from, to, manner }: Import): string | null {
   const inside = (folder: string): boolean => to.startsWith(`${folder}/`);
   switch (layerOf(from)) {
     case "free":
       return to.startsWith("../") ? "a file of the project" : null;
     case "core":
-    case "mod.ts":
       return inside("core") ? null : "core only";
+    case "mod.ts":
+      // It puts a runtime together when asked, and must load none of the parts before.
+      return inside("core") || (manner === "dynamic" && ENTRANCES.has(to))
+        ? null
+        : "core, and by import() plugins/mod.ts, kernels/mod.ts and kernels/ops/mod.ts";
     case "kernels":
       return inside("kernels") || to === "core/tensor.ts" || to === "core/errors.ts"
         ? null
@@ -47,9 +54,9 @@ function refuseLayer({ from, to, typeOnly }: Import): string | null {
       return fits ? null : "core, kernels/ops, plugins/_shared and the plugin's own folder";
     }
     case "cli": {
-      const fits = inside("cli") || ["mod.ts", "plugins/mod.ts", "kernels/mod.ts"].includes(to) ||
-        (typeOnly && inside("core"));
-      return fits ? null : "cli, mod.ts, plugins/mod.ts, kernels/mod.ts and types of core";
+      const fits = inside("cli") || to === "mod.ts" || to === "core/errors.ts" || ENTRANCES.has(to) ||
+        (manner === "type" && inside("core"));
+      return fits ? null : "cli, mod.ts, plugins/mod.ts, kernels/mod.ts, core/errors.ts and types of core";
     }
   }
 }
@@ -99,13 +106,13 @@ function fromRoot(file: string): string {
 function checkImport(
   context: Deno.lint.RuleContext,
   node: Deno.lint.Node,
-  source: { readonly specifier: string; readonly typeOnly: boolean },
+  source: { readonly specifier: string; readonly manner: Import["manner"] },
 ): void {
   const from = fromRoot(context.filename);
-  const { specifier, typeOnly } = source;
+  const { specifier, manner } = source;
   const isPath = /^\.{0,2}\//.test(specifier);
   const expected = isPath
-    ? refuseLayer({ from, to: fromRoot(join(from, "..", specifier)), typeOnly })
+    ? refuseLayer({ from, to: fromRoot(join(from, "..", specifier)), manner })
     : refuseSpecifier(specifier, from);
   if (expected === null) return;
   context.report({ node, message: `Cannot import "${specifier}" in ${from}: expected ${expected}` });
@@ -121,25 +128,25 @@ const plugin: Deno.lint.Plugin = {
             const { value } = node.source;
             const typeOnly = node.importKind === "type" || (node.specifiers.length > 0 &&
               node.specifiers.every((item) => item.type === "ImportSpecifier" && item.importKind === "type"));
-            checkImport(context, node, { specifier: value, typeOnly });
+            checkImport(context, node, { specifier: value, manner: typeOnly ? "type" : "static" });
           },
           ExportAllDeclaration(node) {
             checkImport(context, node, {
               specifier: node.source.value,
-              typeOnly: node.exportKind === "type",
+              manner: node.exportKind === "type" ? "type" : "static",
             });
           },
           ExportNamedDeclaration(node) {
             if (!node.source) return;
             checkImport(context, node, {
               specifier: node.source.value,
-              typeOnly: node.exportKind === "type",
+              manner: node.exportKind === "type" ? "type" : "static",
             });
           },
           ImportExpression(node) {
             const { source } = node;
             if (source.type !== "Literal" || typeof source.value !== "string") return;
-            checkImport(context, node, { specifier: source.value, typeOnly: false });
+            checkImport(context, node, { specifier: source.value, manner: "dynamic" });
           },
         };
       },

@@ -27,8 +27,13 @@ Deno.test("core imports core only", () => {
   refuses("core/tape.ts", `export * from "../cli/ui.ts";`, /expected core only/);
   refuses("core/tape.ts", `export { a } from "../mod.ts";`, /expected core only/);
   refuses("core/config/check.ts", `import { a } from "../../plugins/mod.ts";`, /expected core only/);
-  refuses("mod.ts", `export { open } from "./kernels/mod.ts";`, /expected core only/);
   accepts("core/tape_test.ts", `import { open } from "../kernels/mod.ts";`);
+});
+
+Deno.test("mod.ts imports core, and the parts of a runtime when they are needed", () => {
+  accepts("mod.ts", `export * from "./core/errors.ts"; const kernels = await import("./kernels/mod.ts");`);
+  refuses("mod.ts", `export { open } from "./kernels/mod.ts";`, /expected core, and by import\(\)/);
+  refuses("mod.ts", `const a = await import("./plugins/eagle3/mod.ts");`, /expected core, and by import\(\)/);
 });
 
 Deno.test("kernels import the compute contract and the errors of core", () => {
@@ -65,6 +70,7 @@ Deno.test("cli imports the three entrances and types of core", () => {
   accepts("cli/main.ts", `import type { StageEvent } from "../core/events.ts";`);
   accepts("cli/main.ts", `import { type StageEvent } from "../core/events.ts";`);
   accepts("cli/main.ts", `export type { StageEvent } from "../core/events.ts";`);
+  accepts("cli/exit.ts", `import { AbortedError } from "../core/errors.ts";`);
   refuses("cli/main.ts", `import { finish } from "../core/events.ts";`, /types of core/);
   refuses("cli/main.ts", `import { type StageEvent, finish } from "../core/events.ts";`, /types of core/);
 });
@@ -126,9 +132,7 @@ Deno.test("each third-party package is imported in one file", async () => {
   const root = fileURLToPath(new URL("..", import.meta.url));
   for await (const file of sources(root)) {
     const text = await Deno.readTextFile(file);
-    for (
-      const [, name] of text.matchAll(/^(?:import|export|\}) [^;]*?from "npm:((?:@[\w.-]+\/)?[\w.-]+)@/gm)
-    ) {
+    for (const [, name] of text.matchAll(/(?:from |import\(|import )"npm:((?:@[\w.-]+\/)?[\w.-]+)@/g)) {
       const list = files.get(name!) ?? [];
       files.set(name!, [...list, file.slice(root.length)]);
     }

@@ -1,0 +1,103 @@
+/**
+ * Runs the tests and ends with one line, `N passed, N failed`. Behind `deno task test`:
+ *
+ *     deno task test [--golden] [PART_OF_PATH …] [--FLAG_OF_DENO_TEST …]
+ *
+ * @module
+ */
+import { join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { closingLine, countResults, type Counts } from "./_junit.ts";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+/** Folders without tests of the project. */
+const SKIPPED = /^(?:\..*|node_modules|out|coverage|golden|assets|lib|target|rs)$/;
+
+/** Files whose documentation has examples that are run. */
+const DOCUMENTED = ["README.md", "mod.ts", "plugins/mod.ts", "kernels/mod.ts", "kernels/ops/mod.ts"];
+
+/** What the tests need: files, a server and a client on this machine, `deno` itself, threads as the machine has. */
+const PERMISSIONS = [
+  "--allow-read",
+  "--allow-write",
+  "--allow-env",
+  "--allow-net",
+  "--allow-run",
+  "--allow-sys",
+  "--allow-import",
+];
+
+async function main(args: readonly string[]): Promise<number> {
+  const parts = args.filter((arg) => !arg.startsWith("-"));
+  const flags = args.filter((arg) => arg.startsWith("-") && arg !== "--golden");
+  const files = await chosenFiles(parts, args.includes("--golden"));
+  if (files.length === 0) return conclude({ passed: 0, failed: 0, skipped: 0 });
+  const folder = await Deno.makeTempDir({ prefix: "tests-" });
+  try {
+    const report = join(folder, "report.xml");
+    const command = new Deno.Command(Deno.execPath(), {
+      args: ["test", "--no-check", "--doc", ...PERMISSIONS, `--junit-path=${report}`, ...flags, ...files],
+      cwd: ROOT,
+      env: environment(folder),
+      stdin: "null",
+    });
+    const { code } = await command.spawn().status;
+    return conclude(withFailure(countResults(await Deno.readTextFile(report).catch(() => "")), code));
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** The process may fail where no test did: a module that does not load, a promise that nobody waited for. */
+function withFailure(counts: Counts, code: number): Counts {
+  if (code === 0 || counts.failed > 0) return counts;
+  print(`deno test ended with code ${code} outside of a test: see above`);
+  return { ...counts, failed: 1 };
+}
+
+function conclude(counts: Counts): number {
+  if (counts.passed + counts.failed === 0) print("No test ran");
+  print(closingLine(counts));
+  return counts.failed > 0 || counts.passed === 0 ? 1 : 0;
+}
+
+function environment(folder: string): Record<string, string> {
+  const env: Record<string, string> = {};
+  // Mesa warns on each device without one.
+  if (!Deno.env.get("XDG_RUNTIME_DIR")) env["XDG_RUNTIME_DIR"] = folder;
+  // A task runs in the project's folder, the person may have been in another.
+  const goldens = Deno.env.get("GOLDENS");
+  if (goldens) env["GOLDENS"] = resolve(Deno.env.get("INIT_CWD") ?? Deno.cwd(), goldens);
+  return env;
+}
+
+async function chosenFiles(parts: readonly string[], goldenOnly: boolean): Promise<string[]> {
+  const files: string[] = [];
+  for await (const file of testFiles(ROOT)) {
+    const chosen = parts.length === 0 || parts.some((part) => file.includes(part));
+    if (chosen && (!goldenOnly || await readsGoldens(file))) files.push(file);
+  }
+  return files.sort();
+}
+
+async function* testFiles(folder: string): AsyncGenerator<string> {
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    const path = join(folder, name);
+    const file = relative(ROOT, path).replaceAll("\\", "/");
+    if (isDirectory && !SKIPPED.test(name)) yield* testFiles(path);
+    else if (!isDirectory && (name.endsWith("_test.ts") || DOCUMENTED.includes(file))) yield file;
+  }
+}
+
+/** Golden tests are those that ask `tests/golden.ts` where the files are. */
+async function readsGoldens(file: string): Promise<boolean> {
+  return file.endsWith("_test.ts") &&
+    /from "[./]+(?:tests\/)?golden\.ts"/.test(await Deno.readTextFile(join(ROOT, file)));
+}
+
+function print(line: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
