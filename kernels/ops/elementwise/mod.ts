@@ -122,10 +122,7 @@ export const castOp: Op<CastAttrs> = {
   },
   wgsl: wgslCast,
   wasm: wasmCast,
-  grad(run, { inputs, douts }) {
-    const d = douts[0];
-    return [d ? inputs[0]!.dtype === "f32" ? d : cast(run, d, inputs[0]!.dtype) : null];
-  },
+  grad: (_run, { douts }) => [douts[0] ?? null], // gradients are f32 whatever is differentiated
 };
 
 /** `a + alpha · b`; `b` may be a row or a scalar. */

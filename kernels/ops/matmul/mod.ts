@@ -100,6 +100,7 @@ export const matmulAddOp: Op<MatmulAttrs> = {
   name: "matmul_add",
   alias: { 0: 2 },
   infer(inputs, attrs) {
+    check.shape("matmul_add", "a", check.input("matmul_add", inputs, 0), [-1, -1]);
     const s = sizes("matmul_add", inputs, attrs);
     const c = check.input("matmul_add", inputs, 2);
     check.dtype("matmul_add", "c", c, ["f32"]);

@@ -1,0 +1,24 @@
+/**
+ * Cases of every built-in op.
+ *
+ * @module
+ */
+import type { AnyOpCases } from "../op_cases.ts";
+import { ATTENTION } from "./attention.ts";
+import { COPY } from "./copy.ts";
+import { ELEMENTWISE } from "./elementwise.ts";
+import { GATHER } from "./gather.ts";
+import { MATMUL } from "./matmul.ts";
+import { ROWS } from "./rows.ts";
+import { TRAINING } from "./training.ts";
+
+/** All of them, one entry an op. */
+export const OP_CASES: readonly AnyOpCases[] = [
+  ...MATMUL,
+  ...ELEMENTWISE,
+  ...COPY,
+  ...GATHER,
+  ...ROWS,
+  ...ATTENTION,
+  ...TRAINING,
+];

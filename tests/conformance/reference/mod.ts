@@ -1,0 +1,45 @@
+/**
+ * The plainest form of every built-in op, in double precision: what each backend is measured against.
+ *
+ * @module
+ */
+import { attention, attentionGrad } from "./attention.ts";
+import { concat, slice, unslice, writeRows } from "./copy.ts";
+import { add, cast, expand, mul, swiglu, swigluGrad } from "./elementwise.ts";
+import { gather, scatterAdd } from "./gather.ts";
+import { klRows, linearKl } from "./kl.ts";
+import { matmul, matmulAdd } from "./matmul.ts";
+import { adamw, clipScale } from "./optimizer.ts";
+import { argmax, sum, sumRows } from "./reduce.ts";
+import { rmsnorm, rmsnormGrad, rope } from "./rows.ts";
+import type { Reference } from "./types.ts";
+
+/** References by op name. */
+export const REFERENCES: Readonly<Record<string, Reference<never>>> = {
+  adamw,
+  add,
+  argmax,
+  attention,
+  attention_grad: attentionGrad,
+  cast,
+  clip_scale: clipScale,
+  concat,
+  expand,
+  gather,
+  kl_rows: klRows,
+  linear_kl: linearKl,
+  matmul,
+  matmul_add: matmulAdd,
+  mul,
+  rmsnorm,
+  rmsnorm_grad: rmsnormGrad,
+  rope,
+  scatter_add: scatterAdd,
+  slice,
+  sum,
+  sum_rows: sumRows,
+  swiglu,
+  swiglu_grad: swigluGrad,
+  unslice,
+  write_rows: writeRows,
+};
