@@ -28,7 +28,6 @@ const CODE: Readonly<Record<PluginKind, readonly [member: string, rules: Readonl
     needs: "function",
     tensors: "function",
     initialise: "function",
-    objective: "function",
     proposer: "function",
   }],
   verifier: ["load", { info: "function", tensors: "function", roles: "function", model: "function" }],
@@ -78,7 +77,8 @@ export function checkPlugin(value: unknown, source: string): Plugin {
 
 /** A copy whose code-bringing member is watched. */
 function guard(plugin: Record<string, unknown>, kind: PluginKind, source: string): Record<string, unknown> {
-  const [member, rules] = CODE[kind];
+  const [member, always] = CODE[kind];
+  const rules = plugin.trainable === true ? { ...always, objective: "function" as const } : always;
   async function watched(...args: unknown[]): Promise<unknown> {
     let result: unknown;
     try {

@@ -130,6 +130,18 @@ Deno.test("what a plugin throws or gives at open is told with its name", async (
   await assert.rejects(open(() => Promise.reject(own)), (error) => error === own);
 });
 
+Deno.test("a draft that is trainable must have an objective, another need not", async () => {
+  const noop = () => {};
+  const code = { schema: {}, configure: noop, needs: noop, tensors: noop, initialise: noop, proposer: noop };
+  async function load(trainable: boolean): Promise<unknown> {
+    const load = () => Promise.resolve(code);
+    const plugin = { apiVersion: 1, kind: "draft", name: "a", summary: "proposes", trainable, load };
+    return await (await createRegistry([entry(plugin)]).get("draft", "a")).load();
+  }
+  assert.equal(await load(false), code);
+  await assert.rejects(load(true), /what load\(\) gives to have "objective", a function, received nothing/);
+});
+
 Deno.test("find takes the first that matches and loads no further", async () => {
   const registry = createRegistry([
     entry(verifier("no", () => false)),

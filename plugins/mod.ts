@@ -9,13 +9,13 @@ const ENTRIES: readonly PluginEntry[] = [
   {
     kind: "draft",
     name: "eagle3",
-    summary: "One or more decoder layers over three fused hidden states, trained at test time (EAGLE-3)",
+    summary: "Eagle-3: reads three hidden states of the verifier, trained on its own steps",
     load: () => import("./eagle3/mod.ts"),
   },
   {
     kind: "verifier",
     name: "llama",
-    summary: "Llama: grouped-query attention, rotary positions, SwiGLU",
+    summary: "Llama 2 and 3 and what shares their architecture",
     load: () => import("./verifiers/llama/mod.ts"),
   },
   {
