@@ -1,0 +1,155 @@
+import assert from "node:assert/strict";
+import { chooseMaskRule, toCodePoints } from "../text/mod.ts";
+import type { MaskedText, MaskRule, TextModel } from "../text/mod.ts";
+import { normalizeConversation, normalizeRecord } from "./normalize.ts";
+import { preprocessRecord } from "./preprocess.ts";
+import { PythonRandom } from "./random.ts";
+import { goldenLines, goldenModel, goldenTokenizers } from "./_golden_models.ts";
+import { golden, goldenJson } from "../../tests/golden.ts";
+
+interface GoldenRow {
+  name: string;
+  max_length?: number;
+  status: "row" | "skipped" | "raises";
+  normalized: unknown;
+  text: string;
+  spans: [number, number][];
+  input_ids: number[];
+  loss_mask: number[];
+  offsets: number[];
+}
+
+interface GoldenTemplate {
+  template: string | null;
+  chat_template?: string;
+  source: "detected" | "given";
+  uses_own_mask?: boolean;
+  pattern?: string;
+  error?: unknown;
+  max_length: number;
+  records: GoldenRow[];
+}
+
+function conversations(): Map<string, unknown> {
+  const records = goldenLines<{ name: string; conversation: unknown }>(
+    golden("preprocess", "inputs", "records.jsonl"),
+  );
+  return new Map(records.map(({ name, conversation }) => [name, conversation]));
+}
+
+function assertRow(row: GoldenRow, sequence: MaskedText, where: string, own = false): void {
+  assert.equal(sequence.text, row.text, `${where}: text`);
+  assert.deepEqual([...sequence.ids], row.input_ids, `${where}: ids`);
+  assert.deepEqual([...sequence.lossMask], row.loss_mask, `${where}: mask`);
+  if (row.offsets) {
+    assert.deepEqual([...toCodePoints(row.text, sequence.offsets)], row.offsets, `${where}: offsets`);
+  }
+  // Upstream has no spans where the template marks them itself.
+  if (row.spans && !own) {
+    const spans = toCodePoints(row.text, Int32Array.from(sequence.spans.flat()));
+    assert.deepEqual([...spans], row.spans.flat(), `${where}: spans`);
+  }
+}
+
+for (const name of goldenTokenizers()) {
+  Deno.test(`records become upstream's rows with the ${name} tokenizer`, async () => {
+    const model = await goldenModel(name);
+    const rule = chooseMaskRule(model, { strictUpstream: true });
+    const inputs = conversations();
+    const rows = goldenLines<GoldenRow>(golden("preprocess", "expected", `${name}.jsonl`));
+    assert.ok(rows.length > 0);
+    for (const row of rows) {
+      const where = `${row.name} at ${row.max_length}`;
+      const made = preprocessRecord({ conversations: inputs.get(row.name) }, {
+        model,
+        rule,
+        strictUpstream: true,
+        maxLength: row.max_length!,
+      });
+      // What ends upstream's whole run is a rejected record here.
+      if (row.status !== "row") {
+        assert.ok("rejected" in made, where);
+        continue;
+      }
+      assert.ok("sequence" in made, `${where}: ${JSON.stringify(made)}`);
+      assert.deepEqual(made.messages, row.normalized, `${where}: messages`);
+      assertRow(row, made.sequence, where);
+    }
+  });
+}
+
+Deno.test("chat templates of all kinds give upstream's patterns and masks", async () => {
+  const tiny = await goldenModel("tiny");
+  const inputs = conversations();
+  const templates = goldenLines<GoldenTemplate>(golden("preprocess", "expected", "templates.jsonl"));
+  assert.ok(templates.length > 0);
+  for (const [i, golden] of templates.entries()) {
+    const where = `template ${golden.template ?? i}`;
+    const model = golden.chat_template === undefined ? tiny : await goldenModel("tiny", golden.chat_template);
+    const choose = () =>
+      chooseMaskRule(model, {
+        strictUpstream: true,
+        ...(golden.source === "given" ? { assistantPattern: golden.pattern! } : {}),
+      });
+    if (golden.error !== undefined) {
+      assert.throws(choose, { code: "E_CONFIG" }, where);
+      continue;
+    }
+    const raises = golden.records.every((row) => row.status === "raises");
+    if (raises) {
+      assert.throws(choose, { code: "E_CONFIG" }, where);
+      continue;
+    }
+    const rule = choose();
+    assert.equal(rule.kind === "own", golden.uses_own_mask, `${where}: own mask`);
+    if (rule.kind === "pattern") assert.equal(rule.pattern, golden.pattern, `${where}: pattern`);
+    for (const row of golden.records) {
+      assertTemplateRow(row, inputs.get(row.name), { golden, model, rule, where });
+    }
+  }
+});
+
+function assertTemplateRow(
+  row: GoldenRow,
+  conversation: unknown,
+  given: { golden: GoldenTemplate; model: TextModel; rule: MaskRule; where: string },
+): void {
+  const where = `${given.where}, ${row.name} at ${given.golden.max_length}`;
+  const made = preprocessRecord({ conversations: conversation }, {
+    model: given.model,
+    rule: given.rule,
+    strictUpstream: true,
+    maxLength: given.golden.max_length,
+  });
+  if (row.status !== "row") {
+    assert.ok("rejected" in made, where);
+    return;
+  }
+  assert.ok("sequence" in made, `${where}: ${JSON.stringify(made)}`);
+  assertRow(row, made.sequence, where, given.rule.kind === "own");
+}
+
+Deno.test("turn dropout draws Python's numbers and stops where upstream does", () => {
+  const inputs = conversations();
+  const cases = goldenLines<
+    { name: string; python_seed: number; turns: number; keep: number; normalized: unknown }
+  >(
+    golden("preprocess", "expected", "turn_dropout.jsonl"),
+  );
+  assert.ok(cases.length > 0);
+  for (const { keep, name, normalized, python_seed, turns } of cases) {
+    assert.equal(new PythonRandom(python_seed).integer(1, turns), keep, name);
+    const made = normalizeConversation(inputs.get(name), { keepTurns: keep, strictUpstream: true });
+    assert.deepEqual("messages" in made ? made.messages : null, normalized, `${name}, ${keep} turns`);
+  }
+});
+
+Deno.test("records with messages are read as upstream's ultrachat normaliser reads them", () => {
+  const expected = goldenJson<{ conversations: { role: string; content: string }[] }[]>(
+    "preprocess",
+    "expected",
+    "ultrachat.json",
+  );
+  const [record] = goldenLines<{ messages: unknown }>(golden("preprocess", "inputs", "messages.jsonl"));
+  assert.deepEqual(normalizeRecord(record), { messages: expected[0]!.conversations });
+});
