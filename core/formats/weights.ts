@@ -8,6 +8,7 @@ import { NotFoundError } from "../errors.ts";
 import { openShards } from "./_shards.ts";
 import { openSafetensors } from "./safetensors.ts";
 import type { TensorSource } from "./source.ts";
+import { openTorchWeights } from "./torch.ts";
 
 /** What a folder may hold, in order of preference. */
 const CANDIDATES: readonly string[] = [
@@ -36,8 +37,7 @@ export async function openWeights(path: string): Promise<TensorSource> {
 }
 
 async function openSingle(path: string): Promise<TensorSource> {
-  if (path.endsWith(".safetensors")) return await openSafetensors(path);
-  return await openSafetensors(path);
+  return /\.(bin|pt|pth)$/.test(path) ? await openTorchWeights(path) : await openSafetensors(path);
 }
 
 async function findIn(folder: string): Promise<string> {
