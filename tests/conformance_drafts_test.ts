@@ -1,0 +1,63 @@
+/** The draft suite over each built-in plugin, for the smallest golden verifier that is read. */
+import { openVerifier } from "../core/verifier.ts";
+import { builtins } from "../plugins/mod.ts";
+import { draftConformance } from "./conformance/draft.ts";
+import { devices } from "./eagle3_devices.ts";
+import { golden, goldenJson } from "./golden.ts";
+
+const registry = builtins();
+const manifest = goldenJson<{ cases: Record<string, { bytes: number }> }>("verifiers", "manifest.json");
+const verifiers = await Promise.all(
+  registry.list("verifier").map(({ name }) => registry.get("verifier", name)),
+);
+const [smallest] = Object.entries(manifest.cases).sort(([, a], [, b]) => a.bytes - b.bytes)
+  .filter(([name]) => verifiers.some((v) => v.matches(goldenJson("verifiers", name, "config.json"))));
+
+/** Every third of the verifier's tokens. */
+function vocabulary(size: number): { d2t: BigInt64Array; t2d: Uint8Array } {
+  const draft = Math.floor(size / 3);
+  return {
+    d2t: BigInt64Array.from({ length: draft }, (_, i) => BigInt(2 * i)),
+    t2d: Uint8Array.from({ length: size }, (_, id) => id % 3 === 0 && id < 3 * draft ? 1 : 0),
+  };
+}
+
+const variants = [
+  { title: "one layer", options: { normBeforeResidual: true } },
+  { title: "two layers, own vocabulary", options: { numLayers: 2, normBeforeResidual: false }, mapped: true },
+  { title: "qwen3 layers, trained embedding", options: { draftArch: "qwen3", embedRequiresGrad: true } },
+];
+
+for (const { name } of registry.list("draft")) {
+  const plugin = await registry.get("draft", name);
+  for (const device of devices()) {
+    for (const { title, options, mapped = false } of variants) {
+      draftConformance({
+        name: `draft ${name} (${title}) on ${device.name}`,
+        trainable: plugin.trainable,
+        ...(device.skip === undefined ? {} : { skip: device.skip }),
+        open: async () => {
+          using stack = new DisposableStack();
+          const backend = stack.use(await device.open());
+          const verifier = stack.use(await openVerifier(golden("verifiers", smallest![0]), { registry }));
+          const algorithm = await plugin.load();
+          const map = mapped ? vocabulary(verifier.info.vocabSize) : null;
+          const config = algorithm.configure(verifier.info, {
+            ...options,
+            layerIds: [0, 1, verifier.info.layers],
+            ...(map ? { draftVocabSize: map.d2t.length } : {}),
+          });
+          const owned = stack.move();
+          return {
+            algorithm,
+            config,
+            backend,
+            verifier: verifier.info,
+            sources: { verifier: verifier.weights, vocabulary: map },
+            [Symbol.dispose]: () => owned.dispose(),
+          };
+        },
+      });
+    }
+  }
+}
