@@ -4,7 +4,7 @@ import type { MaskedText, MaskRule, TextModel } from "../text/mod.ts";
 import { normalizeConversation, normalizeRecord } from "./normalize.ts";
 import { preprocessRecord } from "./preprocess.ts";
 import { PythonRandom } from "./random.ts";
-import { goldenLines, goldenModel, goldenTokenizers } from "./_golden_models.ts";
+import { goldenLines, goldenModel, goldenTokenizers } from "../../tests/golden_models.ts";
 import { golden, goldenJson } from "../../tests/golden.ts";
 
 interface GoldenRow {

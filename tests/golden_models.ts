@@ -4,8 +4,8 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
-import { loadTextModel, TextModel } from "../text/mod.ts";
-import { goldenJson } from "../../tests/golden.ts";
+import { loadTextModel, TextModel } from "../core/text/mod.ts";
+import { goldenJson } from "./golden.ts";
 
 /** A tokenizer as `preprocess/cases.json` names it. */
 interface GoldenTokenizer {
@@ -29,7 +29,7 @@ export async function goldenModel(name: string, chatTemplate?: string): Promise<
   const { from, version } = tokenizers[name]!;
   const npm = /^npm (\S+?),? (\S+?)\/?$/.exec(from);
   const base = npm === null
-    ? new URL("../../examples/assets/tiny-verifier", import.meta.url).href
+    ? new URL("../examples/assets/tiny-verifier", import.meta.url).href
     : `npm:${npm[1]}@${version}/${npm[2]}`;
   const [tokenizer, tokenizerConfig] = await Promise.all([
     json(`${base}/tokenizer.json`),

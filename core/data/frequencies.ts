@@ -1,0 +1,32 @@
+/**
+ * `token_freq.pt`: how often each token is trained on.
+ *
+ * @module
+ */
+import { FormatError } from "../errors.ts";
+import { openTorch } from "../formats/torch.ts";
+import type { TokenFrequencies } from "./vocabulary.ts";
+
+/** Largest id that is taken. */
+const MAX_ID = 2 ** 31 - 1;
+
+/**
+ * Reads frequencies: a dict from id to count. The order is the file's.
+ *
+ * @throws {NotFoundError} when the file is not there
+ * @throws {FormatError} when it holds something else
+ */
+export async function readFrequencies(path: string): Promise<TokenFrequencies> {
+  using file = await openTorch(path);
+  if (!(file.value instanceof Map)) {
+    throw new FormatError(path, "expected a dict of counts by token id, received something else");
+  }
+  const frequencies: TokenFrequencies = new Map();
+  for (const [id, count] of file.value) {
+    const fits = Number.isInteger(id) && (id as number) >= 0 && (id as number) <= MAX_ID &&
+      Number.isSafeInteger(count) && (count as number) >= 0;
+    if (!fits) throw new FormatError(path, `expected counts by token id, received ${id}: ${count}`);
+    frequencies.set(id as number, count as number);
+  }
+  return frequencies;
+}
