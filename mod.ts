@@ -24,24 +24,64 @@
  */
 import type { Runtime } from "./core/runtime.ts";
 
-export * from "./core/config/mod.ts";
+// Contracts: plugins, events, compute, errors.
 export * from "./core/errors.ts";
 export * from "./core/events.ts";
 export * from "./core/plugin.ts";
 export * from "./core/tensor.ts";
+export type { PackedBatch } from "./core/data/batch.ts";
+export type { FileSpec } from "./core/formats/source.ts";
+export type { AdamWStep, OptimizerOps } from "./core/optim.ts";
 export { createRegistry, type PluginEntry, type Registry } from "./core/registry.ts";
-export { readJson, writeFileAtomic, writeJsonAtomic } from "./core/files.ts";
+export type { ImportOptions } from "./core/plugin_import.ts";
 export type { CoreOps, Runtime } from "./core/runtime.ts";
+export type { TapeOps } from "./core/tape.ts";
+
+// Models and their files.
+export * from "./core/config/mod.ts";
+export {
+  readJson,
+  type ReadTextOptions,
+  writeFileAtomic,
+  writeJsonAtomic,
+  type WriteJsonOptions,
+} from "./core/files.ts";
+export { type OpenSpeculator, openSpeculator } from "./core/speculator.ts";
+export {
+  type LoadOptions,
+  type LoadProgress,
+  type OpenedVerifier,
+  openVerifier,
+  type OpenVerifierOptions,
+} from "./core/verifier.ts";
+export {
+  ChatTemplate,
+  type DecodeOptions as TextDecodeOptions,
+  type EncodeOptions,
+  type Encoding,
+  loadTextModel,
+  type Message,
+  type RenderedSpans,
+  type RenderOptions,
+  TextModel,
+  type TextModelFiles,
+  TextStream,
+  TextTokenizer,
+} from "./core/text/mod.ts";
+
+// Decoding.
 export { Acceptance, type AcceptanceRates } from "./core/decode/acceptance.ts";
 export { decode, type DecodeOptions, type DecodeRound, type Draft } from "./core/decode/decode.ts";
-export type { Sampling } from "./core/decode/sampling.ts";
-export { type OpenedVerifier, openVerifier } from "./core/verifier.ts";
-export { type OpenSpeculator, openSpeculator } from "./core/speculator.ts";
-export { loadTextModel, type TextModel } from "./core/text/mod.ts";
+export type { Sampling, Uniform } from "./core/decode/sampling.ts";
+
+// Stages.
+export type { SampleEnding } from "./core/data/store.ts";
+export type { Coverage, SelectVocabulary } from "./core/data/vocabulary.ts";
+export type { ScheduleName } from "./core/schedule.ts";
+export { datagen, type DatagenOptions, type DatagenResult } from "./core/stages/datagen.ts";
 export { evaluate, type EvaluateOptions, type EvaluateResult } from "./core/stages/evaluate.ts";
 export { generate, type GenerateOptions, type GenerateResult } from "./core/stages/generate.ts";
 export { train, type TrainOptions, type TrainResult } from "./core/stages/train.ts";
-export { datagen, type DatagenOptions, type DatagenResult } from "./core/stages/datagen.ts";
 export { vocabMap, type VocabMapOptions, type VocabMapResult } from "./core/stages/vocab_map.ts";
 
 /** How a runtime is put together. */

@@ -30,7 +30,11 @@ export class SpeculatorsError extends Error {
 
 /** Inputs of an op do not fit it. */
 export class ShapeError extends SpeculatorsError {
-  /** @param op the op's name */
+  /**
+   * Makes the error.
+   *
+   * @param op the op's name
+   */
   constructor(op: string, message: string, options?: ErrorOptions) {
     super("E_SHAPE", `Cannot run "${op}": ${message}`, options);
   }
@@ -38,7 +42,11 @@ export class ShapeError extends SpeculatorsError {
 
 /** A file's content is not what its format says. */
 export class FormatError extends SpeculatorsError {
-  /** @param file path of the file */
+  /**
+   * Makes the error.
+   *
+   * @param file path of the file
+   */
   constructor(file: string, message: string, options?: ErrorOptions) {
     super("E_FORMAT", `Cannot read "${file}": ${message}`, options);
   }
@@ -46,7 +54,11 @@ export class FormatError extends SpeculatorsError {
 
 /** A configuration or an option has a value that cannot be used. */
 export class ConfigError extends SpeculatorsError {
-  /** @param where file or option, and the field in it */
+  /**
+   * Makes the error.
+   *
+   * @param where file or option, and the field in it
+   */
   constructor(where: string, message: string, options?: ErrorOptions) {
     super("E_CONFIG", `Cannot use "${where}": ${message}`, options);
   }
@@ -54,7 +66,11 @@ export class ConfigError extends SpeculatorsError {
 
 /** A file, folder, model or plugin is not there. */
 export class NotFoundError extends SpeculatorsError {
-  /** @param what the thing looked for */
+  /**
+   * Makes the error.
+   *
+   * @param what the thing looked for
+   */
   constructor(what: string, message: string, options?: ErrorOptions) {
     super("E_NOT_FOUND", `Cannot find "${what}": ${message}`, options);
   }
@@ -62,7 +78,11 @@ export class NotFoundError extends SpeculatorsError {
 
 /** A plugin failed, or is no plugin. */
 export class PluginError extends SpeculatorsError {
-  /** @param plugin its name, path or URL */
+  /**
+   * Makes the error.
+   *
+   * @param plugin its name, path or URL
+   */
   constructor(plugin: string, message: string, options?: ErrorOptions) {
     super("E_PLUGIN", `Cannot use the plugin "${plugin}": ${message}`, options);
   }
@@ -86,7 +106,11 @@ export class NumericError extends SpeculatorsError {
 
 /** A file could not be written. */
 export class WriteError extends SpeculatorsError {
-  /** @param file path of the file */
+  /**
+   * Makes the error.
+   *
+   * @param file path of the file
+   */
   constructor(file: string, message: string, options?: ErrorOptions) {
     super("E_WRITE", `Cannot write "${file}": ${message}`, options);
   }

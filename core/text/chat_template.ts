@@ -47,6 +47,8 @@ export class ChatTemplate {
   #marked: { readonly template: Template; readonly marks: Marks } | undefined;
 
   /**
+   * Compiles a template.
+   *
    * @param source the template
    * @param options `variables`: special tokens (`bos_token`, …); `where`: the file, for messages
    * @throws {ConfigError} when the template has a syntax error

@@ -4,7 +4,7 @@
  * @module
  */
 export { ChatTemplate } from "./chat_template.ts";
-export type { Message, RenderOptions } from "./chat_template.ts";
+export type { Message, RenderedSpans, RenderOptions } from "./chat_template.ts";
 export { toCodePoints } from "./align.ts";
 export { chooseMaskRule, maskConversation } from "./loss_mask.ts";
 export type { MaskedText, MaskOptions, MaskRule, MaskRuleOptions } from "./loss_mask.ts";

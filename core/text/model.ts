@@ -21,15 +21,15 @@ export interface TextModelFiles {
   /** `tokenizer.json`. */
   readonly tokenizer: unknown;
   /** `tokenizer_config.json`. */
-  readonly tokenizerConfig?: Json | undefined;
+  readonly tokenizerConfig?: Readonly<Record<string, unknown>> | undefined;
   /** `special_tokens_map.json`. */
-  readonly specialTokens?: Json | undefined;
+  readonly specialTokens?: Readonly<Record<string, unknown>> | undefined;
   /** `chat_template.jinja`, or `chat_template` of `chat_template.json`; the tokenizer's config may hold one too. */
   readonly chatTemplate?: string | undefined;
   /** `generation_config.json`. */
-  readonly generationConfig?: Json | undefined;
+  readonly generationConfig?: Readonly<Record<string, unknown>> | undefined;
   /** `config.json`. */
-  readonly config?: Json | undefined;
+  readonly config?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** The text side of a model. */
@@ -43,6 +43,8 @@ export class TextModel {
   readonly #template: ChatTemplate | null;
 
   /**
+   * Puts the parts together.
+   *
    * @param files contents of the model's files
    * @param path their folder, for messages
    * @throws {FormatError} when one is not what it should be

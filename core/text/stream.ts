@@ -13,7 +13,11 @@ export class TextStream {
   #ids: number[] = [];
   #read = 0;
 
-  /** @param options `skipSpecialTokens`: leave special tokens out, as is usual for people's eyes */
+  /**
+   * Begins a text.
+   *
+   * @param options `skipSpecialTokens`: leave special tokens out, as is usual for people's eyes
+   */
   constructor(tokenizer: TextTokenizer, options: { readonly skipSpecialTokens?: boolean } = {}) {
     this.#tokenizer = tokenizer;
     this.#skipSpecial = options.skipSpecialTokens ?? false;

@@ -50,6 +50,8 @@ export class TextTokenizer {
   readonly #utf8 = new TextEncoder();
 
   /**
+   * Builds a tokenizer.
+   *
    * @param file content of `tokenizer.json`
    * @param config content of `tokenizer_config.json`, or `{}`
    * @param path of the former, for messages
