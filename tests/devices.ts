@@ -1,0 +1,49 @@
+/** The backends that tests run on: WASM always, WebGPU where there is an adapter. */
+import { DeviceError } from "../core/errors.ts";
+import type { Backend } from "../core/tensor.ts";
+import { open } from "../kernels/mod.ts";
+
+/** A backend to test on. */
+export interface Device {
+  /** For the tests' names. */
+  readonly name: string;
+  /** Opens it; each test opens, and disposes of, its own. */
+  open(): Promise<Backend>;
+  /** Why it is left out, or `null`. */
+  readonly skip: string | null;
+}
+
+/** Why WebGPU cannot be tested here; `null` when it can. */
+async function whyNot(): Promise<string | null> {
+  try {
+    using _backend = await open("webgpu");
+    return null;
+  } catch (error) {
+    if (error instanceof DeviceError) return error.message;
+    throw error;
+  }
+}
+
+const skip = await whyNot();
+// deno-lint-ignore no-console -- whoever runs the tests must see why half of them are not.
+if (skip) console.log(`The WebGPU half is ignored: ${skip}`);
+
+/** All of them. */
+export const DEVICES: readonly Device[] = [
+  { name: "wasm", open: () => open("wasm"), skip: null },
+  { name: "webgpu", open: () => open("webgpu"), skip },
+];
+
+/** Registers a test for each device; one that is not there counts as ignored. */
+export function testOnDevices(name: string, run: (backend: Backend) => Promise<void>): void {
+  for (const device of DEVICES) {
+    Deno.test({
+      name: `${name} on ${device.name}`,
+      ignore: device.skip !== null,
+      async fn() {
+        using backend = await device.open();
+        await run(backend);
+      },
+    });
+  }
+}
