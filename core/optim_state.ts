@@ -50,16 +50,20 @@ export function importState(backend: Backend, saved: ReadonlyMap<string, HostTen
     }
     names.add(key.slice(0, dot));
   }
-  const moments = new Map<string, Moments>();
-  for (const name of names) {
+  const checked = [...names].map((name) => {
     const [m, v, step] = PARTS.map((part) => checkedPart(saved, `${name}.${part}`));
     if (m!.shape.join() !== v!.shape.join()) {
       throw new FormatError("optimizer state", `expected moments of "${name}" of one shape, received two`);
     }
     const count = new DataView(step!.bytes.buffer, step!.bytes.byteOffset).getInt32(0, true);
-    moments.set(name, { m: backend.upload(m!), v: backend.upload(v!), step: count });
-  }
-  return optimizerState(backend, moments);
+    return { name, m: m!, v: v!, count };
+  });
+  // Nothing goes to the backend before all of it is known to be right.
+  const moments = checked.map(({ name, m, v, count }): [string, Moments] => [
+    name,
+    { m: backend.upload(m), v: backend.upload(v), step: count },
+  ]);
+  return optimizerState(backend, new Map(moments));
 }
 
 function checkedPart(saved: ReadonlyMap<string, HostTensor>, key: string): HostTensor {
