@@ -1,7 +1,73 @@
-import type { WgslPass } from "../../../core/tensor.ts";
-export function wgsl(): WgslPass[] {
-  throw new Error("not written");
+/** Attention on WebGPU. */
+import type { Spec, WgslBinding, WgslLimits, WgslParam, WgslPass } from "../../../core/tensor.ts";
+import { f32, perElement, u32 } from "../_wgsl.ts";
+import { boundsCode, diagonalGradCode, keyGradCode, queryGradCode } from "./_backward.ts";
+import { forwardCode } from "./_forward.ts";
+import { type Tiles, tilesFor } from "./_tiles.ts";
+import type { AttentionAttrs } from "./mod.ts";
+
+function sizesOf(
+  [q, k]: readonly Spec[],
+  attrs: AttentionAttrs,
+): { queries: number; keys: number; params: WgslParam[] } {
+  const queries = q!.shape[0]!, diagonals = attrs.diagonals ?? 0;
+  const keys = k!.shape[0]! - diagonals * queries;
+  return { queries, keys, params: [u32(queries), u32(keys), u32(diagonals), f32(attrs.scale)] };
 }
-export function wgslGrad(): WgslPass[] {
-  throw new Error("not written");
+
+function rowTiles({ group, rows }: Tiles, queries: number): number {
+  return Math.ceil(queries * group / rows);
+}
+
+/** Output and normalisers of every query. */
+export function wgsl(
+  inputs: readonly Spec[],
+  _outputs: readonly Spec[],
+  attrs: AttentionAttrs,
+  limits: WgslLimits,
+): WgslPass[] {
+  const { queries, params } = sizesOf(inputs, attrs), tiles = tilesFor(attrs, limits, { rows: 1, keys: 1 });
+  return [{
+    code: forwardCode(tiles),
+    bind: [{ input: 0 }, { input: 1 }, { input: 2 }, { input: 3 }, { output: 0 }, { output: 1 }],
+    params,
+    grid: [rowTiles(tiles, queries), attrs.kvHeads, 1],
+  }];
+}
+
+/** Gradients by queries, keys and values. */
+export function wgslGrad(
+  inputs: readonly Spec[],
+  _outputs: readonly Spec[],
+  attrs: AttentionAttrs,
+  limits: WgslLimits,
+): WgslPass[] {
+  const { queries, keys, params } = sizesOf(inputs, attrs), diagonals = attrs.diagonals ?? 0;
+  const tiles = tilesFor(attrs, limits, { rows: 2, keys: 2 }), count = rowTiles(tiles, queries);
+  const bounds: WgslBinding = { scratch: "bounds", bytes: Math.max(8, 8 * count) };
+  const cells = Math.max(1, queries * attrs.heads);
+  const side: WgslBinding = { scratch: "side", bytes: 4 * cells * (1 + 2 * diagonals) };
+  const [q, k, v, ranges, out, lse, dout] = [0, 1, 2, 3, 4, 5, 6].map((input) => ({ input }));
+  const [dq, dk, dv] = [0, 1, 2].map((output) => ({ output }));
+  return [
+    { code: boundsCode(tiles), bind: [ranges!, bounds], params, grid: [Math.ceil(count / 64), 1, 1] },
+    {
+      code: queryGradCode(tiles),
+      bind: [q!, k!, v!, ranges!, out!, lse!, dout!, bounds, dq!, side],
+      params,
+      grid: [count, attrs.kvHeads, 1],
+    },
+    {
+      code: keyGradCode(tiles),
+      bind: [q!, k!, v!, ranges!, lse!, dout!, bounds, side, dk!, dv!],
+      params,
+      grid: [Math.ceil(keys / tiles.keys), attrs.kvHeads, 1],
+    },
+    {
+      code: diagonalGradCode(tiles),
+      bind: [q!, dout!, side, dk!, dv!],
+      params,
+      grid: perElement(diagonals * queries * attrs.kvHeads * attrs.headDim),
+    },
+  ];
 }
