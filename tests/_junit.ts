@@ -48,6 +48,11 @@ function outcomesOf(suite: string): Map<string, Outcome[]> {
   return outcomes;
 }
 
+/** Files of a report: those whose tests were reached. */
+export function reportedFiles(report: string): Set<string> {
+  return new Set(report.matchAll(/<testsuite name="(?:\.\/)?([^"]*)"/g).map(([, name]) => name!));
+}
+
 /** `3 passed, 0 failed`, and `, 1 skipped` where some were. */
 export function closingLine(counts: Counts): string {
   const { passed, failed, skipped } = counts;

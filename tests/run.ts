@@ -7,7 +7,7 @@
  */
 import { join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { closingLine, countResults, type Counts } from "./_junit.ts";
+import { closingLine, countResults, type Counts, reportedFiles } from "./_junit.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
@@ -43,16 +43,26 @@ async function main(args: readonly string[]): Promise<number> {
       stdin: "null",
     });
     const { code } = await command.spawn().status;
-    return conclude(withFailure(countResults(await Deno.readTextFile(report).catch(() => "")), code));
+    const results = await Deno.readTextFile(report).catch(() => "");
+    const reached = reportedFiles(results);
+    // A filter leaves files out on purpose; where nothing ran at all, deno has said why.
+    const expected = flags.length > 0 || reached.size === 0 ? [] : files;
+    const lost = expected.filter((file) => file.endsWith("_test.ts") && !reached.has(file));
+    return conclude(withLosses(countResults(results), { code, lost }));
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
 }
 
-/** The process may fail where no test did: a module that does not load, a promise that nobody waited for. */
-function withFailure(counts: Counts, code: number): Counts {
-  if (code === 0 || counts.failed > 0) return counts;
-  print(`deno test ended with code ${code} outside of a test: see above`);
+/** A process may fail where no test did: a module that does not load, a promise that nobody waited for. */
+function withLosses(
+  counts: Counts,
+  end: { readonly code: number; readonly lost: readonly string[] },
+): Counts {
+  for (const file of end.lost) print(`No test of ${file} ran`);
+  const failed = counts.failed + end.lost.length;
+  if (end.code === 0 || failed > 0) return { ...counts, failed };
+  print(`deno test ended with code ${end.code} outside of a test: see above`);
   return { ...counts, failed: 1 };
 }
 
