@@ -2,7 +2,7 @@
 import { openVerifier } from "../core/verifier.ts";
 import { builtins } from "../plugins/mod.ts";
 import { draftConformance } from "./conformance/draft.ts";
-import { devices } from "./eagle3_devices.ts";
+import { devices } from "./devices.ts";
 import { golden, goldenJson } from "./golden.ts";
 
 const registry = builtins();
@@ -30,7 +30,7 @@ const variants = [
 
 for (const { name } of registry.list("draft")) {
   const plugin = await registry.get("draft", name);
-  for (const device of devices()) {
+  for (const device of await devices()) {
     for (const { title, options, mapped = false } of variants) {
       draftConformance({
         name: `draft ${name} (${title}) on ${device.name}`,

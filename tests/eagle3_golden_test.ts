@@ -21,7 +21,7 @@ import {
   eagle3Host,
   upload,
 } from "./eagle3_golden.ts";
-import { type Device, devices } from "./eagle3_devices.ts";
+import { type Device, devices } from "./devices.ts";
 import { golden, goldenJson } from "./golden.ts";
 
 const STEPS = 3;
@@ -169,7 +169,7 @@ async function train(opened: Opened, { decay, off_policy }: Run): Promise<{
   };
 }
 
-for (const device of devices()) {
+for (const device of await devices()) {
   for (const [name, entry] of eagle3Cases()) {
     const half = entry.dtype !== "float32";
     const runs = Object.entries(goldenJson<Record<string, Run>>("eagle3", name, "metrics.json"));

@@ -11,7 +11,7 @@ import { eagle3Needs } from "../plugins/eagle3/configure.ts";
 import { initialiseEagle3 } from "../plugins/eagle3/initialise.ts";
 import { eagle3Proposer } from "../plugins/eagle3/proposer.ts";
 import { builtins } from "../plugins/mod.ts";
-import { type Device, devices } from "./eagle3_devices.ts";
+import { type Device, devices } from "./devices.ts";
 import { golden, goldenJson } from "./golden.ts";
 
 interface Prompt {
@@ -73,4 +73,4 @@ function testDevice({ name, open, skip }: Device): void {
   });
 }
 
-for (const device of devices()) testDevice(device);
+for (const device of await devices()) testDevice(device);
