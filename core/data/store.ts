@@ -9,6 +9,7 @@ import { readLengths } from "./lengths.ts";
 import type { Sample } from "./sample.ts";
 import { checkSample } from "./sample.ts";
 import { safetensorsSamples } from "./store_safetensors.ts";
+import { torchSamples } from "./store_torch.ts";
 
 /** How one sample is kept in one file. */
 export interface SampleFormat {
@@ -117,8 +118,8 @@ class FolderStore implements SampleStore {
   }
 }
 
-function formatOf(_ending: SampleEnding): SampleFormat {
-  return safetensorsSamples();
+function formatOf(ending: SampleEnding): SampleFormat {
+  return ending === "pt" ? torchSamples() : safetensorsSamples();
 }
 
 async function scan(folder: string): Promise<Map<number, SampleEnding>> {

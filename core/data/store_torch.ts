@@ -4,15 +4,20 @@
  *
  * @module
  */
-import { FormatError } from "../errors.ts";
+import { FormatError, WriteError } from "../errors.ts";
 import { toInt32, toUint8 } from "../formats/dtype.ts";
 import type { TorchFile } from "../formats/torch.ts";
 import { openTorch, TorchTensor } from "../formats/torch.ts";
 import type { HostTensor } from "../tensor.ts";
 import type { Sample } from "./sample.ts";
+import type { SampleFormat } from "./store.ts";
 
-/** Reads a sample of a torch file. A tensor may be a view of a longer one, as in cut rows. */
-export async function readTorchSample(path: string): Promise<Sample> {
+/** Samples in torch files. A tensor that is read may be a view of a longer one, as in cut rows. */
+export function torchSamples(): SampleFormat {
+  return { ending: "pt", read, length, write };
+}
+
+async function read(path: string): Promise<Sample> {
   using file = await openTorch(path);
   const states = entry(file, "hidden_states");
   if (!Array.isArray(states)) {
@@ -32,10 +37,13 @@ export async function readTorchSample(path: string): Promise<Sample> {
   };
 }
 
-/** Tokens of a sample, without reading its states. */
-export async function torchSampleLength(path: string): Promise<number> {
+async function length(path: string): Promise<number> {
   using file = await openTorch(path);
   return tensor(file, "input_ids").shape[0] ?? 0;
+}
+
+function write(path: string, _sample: Sample): Promise<void> {
+  return Promise.reject(new WriteError(path, "expected safetensors"));
 }
 
 function tensor(file: TorchFile, name: string): TorchTensor {
