@@ -30,7 +30,7 @@ const variants = [
 
 for (const { name } of registry.list("draft")) {
   const plugin = await registry.get("draft", name);
-  for (const device of await devices()) {
+  for (const device of devices()) {
     for (const { title, options, mapped = false } of variants) {
       draftConformance({
         name: `draft ${name} (${title}) on ${device.name}`,

@@ -9,8 +9,8 @@ export interface Device {
   readonly name: string;
   /** Opens it; each test opens, and disposes of, its own. */
   open(): Promise<Backend>;
-  /** Why it is left out, or `null`. */
-  readonly skip: string | null;
+  /** Why it is left out, if it is. */
+  readonly skip?: string;
 }
 
 /** Why WebGPU cannot be tested here; `null` when it can. */
@@ -24,22 +24,24 @@ async function whyNot(): Promise<string | null> {
   }
 }
 
-const skip = await whyNot();
+const reason = await whyNot();
 // deno-lint-ignore no-console -- whoever runs the tests must see why half of them are not.
-if (skip) console.log(`The WebGPU half is ignored: ${skip}`);
+if (reason !== null) console.log(`The WebGPU half is ignored: ${reason}`);
 
 /** All of them. */
-export const DEVICES: readonly Device[] = [
-  { name: "wasm", open: () => open("wasm"), skip: null },
-  { name: "webgpu", open: () => open("webgpu"), skip },
-];
+export function devices(): readonly Device[] {
+  return [
+    { name: "wasm", open: () => open("wasm") },
+    { name: "webgpu", open: () => open("webgpu"), ...(reason === null ? {} : { skip: reason }) },
+  ];
+}
 
 /** Registers a test for each device; one that is not there counts as ignored. */
 export function testOnDevices(name: string, run: (backend: Backend) => Promise<void>): void {
-  for (const device of DEVICES) {
+  for (const device of devices()) {
     Deno.test({
       name: `${name} on ${device.name}`,
-      ignore: device.skip !== null,
+      ignore: device.skip !== undefined,
       async fn() {
         using backend = await device.open();
         await run(backend);

@@ -169,7 +169,7 @@ async function train(opened: Opened, { decay, off_policy }: Run): Promise<{
   };
 }
 
-for (const device of await devices()) {
+for (const device of devices()) {
   for (const [name, entry] of eagle3Cases()) {
     const half = entry.dtype !== "float32";
     const runs = Object.entries(goldenJson<Record<string, Run>>("eagle3", name, "metrics.json"));

@@ -73,4 +73,4 @@ function testDevice({ name, open, skip }: Device): void {
   });
 }
 
-for (const device of await devices()) testDevice(device);
+for (const device of devices()) testDevice(device);
