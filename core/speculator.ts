@@ -1,5 +1,5 @@
 /** Opening a trained speculator beside its verifier, ready to propose. */
-import { readSpeculatorConfig, speculativeTokens } from "./config/mod.ts";
+import { checkConfig, readSpeculatorConfig, speculativeTokens } from "./config/mod.ts";
 import type { Draft } from "./decode/decode.ts";
 import { ConfigError } from "./errors.ts";
 import { openWeights } from "./formats/weights.ts";
@@ -30,9 +30,10 @@ export async function openSpeculator(
   options: { readonly registry: Registry; readonly verifier: OpenedVerifier; readonly model: VerifierModel },
 ): Promise<OpenSpeculator> {
   const { registry, verifier, model } = options;
-  const config = await readSpeculatorConfig(folder);
-  const plugin = await registry.get("draft", config.speculators_model_type);
+  const common = await readSpeculatorConfig(folder);
+  const plugin = await registry.get("draft", common.speculators_model_type);
   const algorithm = await plugin.load();
+  const config = await checkConfig(algorithm.schema, common, { where: `${folder}/config.json` });
   const needs = algorithm.needs(config, verifier.info);
   const beyond = needs.layers.find((id) => id < 0 || id > verifier.info.layers);
   if (beyond !== undefined) {
@@ -61,7 +62,7 @@ export async function openSpeculator(
   const proposer = algorithm.proposer(config, { backend: model.backend, tensors: tensors.all });
   return {
     config,
-    numSpecTokens: speculativeTokens(config),
+    numSpecTokens: speculativeTokens(common),
     draft: { name: plugin.name, proposer, layers: needs.layers },
     [Symbol.dispose]() {
       proposer[Symbol.dispose]();

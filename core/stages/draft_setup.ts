@@ -1,5 +1,5 @@
 /** A draft before training: its algorithm, its config, its first tensors. */
-import { readSpeculatorConfig } from "../config/mod.ts";
+import { checkConfig, readSpeculatorConfig } from "../config/mod.ts";
 import { ConfigError } from "../errors.ts";
 import { readVocabularyMap } from "../data/vocabulary.ts";
 import type {
@@ -77,7 +77,9 @@ export async function prepareDraft(
     }
     const size = vocabulary ? { draftVocabSize: vocabulary.d2t.length } : {};
     const config = from.checkpoint
-      ? await readSpeculatorConfig(from.checkpoint)
+      ? await checkConfig(algorithm.schema, await readSpeculatorConfig(from.checkpoint), {
+        where: `${from.checkpoint}/config.json`,
+      })
       : algorithm.configure(verifier.info, { ...request.draft, ...size });
     const host = await algorithm.initialise(config, {
       seed: settings.seed,
