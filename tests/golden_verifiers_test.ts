@@ -5,13 +5,13 @@ import { toFloat32, toInt32 } from "../core/formats/dtype.ts";
 import { openWeights } from "../core/formats/weights.ts";
 import type { TensorSource } from "../core/formats/source.ts";
 import type { VerifierModel } from "../core/plugin.ts";
-import type { Backend, Tensor } from "../core/tensor.ts";
+import type { Tensor } from "../core/tensor.ts";
 import { type OpenedVerifier, openVerifier } from "../core/verifier.ts";
 import { argmax, cast, rmsnorm } from "../kernels/ops/mod.ts";
 import { ropeFrequencies } from "../plugins/_shared/rope.ts";
 import { builtins } from "../plugins/mod.ts";
 import { golden, goldenJson } from "./golden.ts";
-import { ReferenceBackend } from "./conformance/reference/backend.ts";
+import { type Device, devices } from "./devices.ts";
 
 /** Of the largest entry, as the goldens' page says. */
 const TOLERANCE = 2e-5;
@@ -96,9 +96,10 @@ async function greedy(model: VerifierModel, prompt: Int32Array, count: number): 
   return found;
 }
 
-function testCase(name: string, device: string, open: () => Promise<Backend>): void {
-  Deno.test(`verifier ${name} computes what transformers does on ${device}`, async () => {
-    using backend = await open();
+function testCase(name: string, device: Device): void {
+  const title = `verifier ${name} computes what transformers does on ${device.name}`;
+  Deno.test(title, { ignore: device.skip !== undefined }, async () => {
+    using backend = await device.open();
     using opened = await openVerifier(golden("verifiers", name), { registry });
     using model = await opened.load(backend);
     using inputs = await openWeights(golden("verifiers", name, "inputs.safetensors"));
@@ -133,7 +134,7 @@ function testFrequencies(name: string, scaled: number): void {
 for (const [name, { architecture, attention_scaling }] of Object.entries(cases)) {
   testFrequencies(name, attention_scaling);
   if (supported(name)) {
-    testCase(name, "reference", () => Promise.resolve(new ReferenceBackend()));
+    for (const device of devices()) testCase(name, device);
   } else {
     Deno.test(`verifier ${name} is refused with the architectures that are known`, async () => {
       await assert.rejects(openVerifier(golden("verifiers", name), { registry }), (error) => {
