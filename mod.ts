@@ -68,6 +68,7 @@ export {
   TextStream,
   TextTokenizer,
 } from "./core/text/mod.ts";
+export { type FoundTensor, inspect, type Inspection } from "./core/inspect.ts";
 
 // Decoding.
 export { Acceptance, type AcceptanceRates } from "./core/decode/acceptance.ts";

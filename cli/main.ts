@@ -83,15 +83,18 @@ export async function main(args: readonly string[], context: Context): Promise<n
     .option("--verbose", "show where an error happened")
     .addHelpText("after", EXAMPLES);
   settle(program, context);
+  const lazy = new Map<string, () => Promise<void>>();
   for (const { name, summary, load } of COMMANDS) {
     const command = program.command(name).description(summary).option(
       "--verbose",
       "show where an error happened",
     );
     settle(command, context);
-    if (args.find((arg) => !arg.startsWith("-")) === name) (await load()).define(command, context);
+    lazy.set(name, async () => (await load()).define(command, context));
   }
   try {
+    // Only the command that was asked for is imported: its flags, and what it runs.
+    await lazy.get(args.find((arg) => !arg.startsWith("-")) ?? "")?.();
     if (args.length === 0) {
       program.outputHelp();
       return 2;

@@ -4,13 +4,14 @@
  *
  * @module
  */
+import { extname } from "node:path";
 import { type DataConfig, writeDataConfig } from "../data/data_config.ts";
 import { writeLengths } from "../data/lengths.ts";
 import { preprocessRecord } from "../data/preprocess.ts";
 import { numpyPermutation, PythonRandom } from "../data/random.ts";
 import { openRecords, type RecordSource } from "../data/source.ts";
 import { openSampleStore, type SampleEnding, type SampleStore } from "../data/store.ts";
-import { writeTokenFrequencies } from "../data/token_freq.ts";
+import { writeFrequencies } from "../data/frequencies.ts";
 import { countTokens, type TokenFrequencies } from "../data/vocabulary.ts";
 import { AbortedError, ConfigError, NotFoundError } from "../errors.ts";
 import type { Stage } from "../events.ts";
@@ -20,6 +21,7 @@ import type { Runtime } from "../runtime.ts";
 import type { Backend } from "../tensor.ts";
 import { chooseMaskRule, loadTextModel } from "../text/mod.ts";
 import { openVerifier } from "../verifier.ts";
+import { checkSameData } from "./same_data.ts";
 
 /** What samples are made of; names and defaults are upstream's. */
 export interface DatagenOptions {
@@ -99,6 +101,7 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
   const sources = await openAll(options.trainDataPath);
   try {
     const store = await openSampleStore(outputDir, options.format ? { format: options.format } : {});
+    const dtype = options.dtype ?? modelDtype(verifier.info.raw);
     const config: DataConfig = {
       targetModelPath: options.targetModelPath,
       hiddenSize: verifier.info.hiddenSize,
@@ -107,10 +110,13 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
       seed,
       maxSamples: options.maxSamples ?? null,
       trainDataPath: options.trainDataPath,
+      dtype: { bf16: "bfloat16", f16: "float16", f32: "float32" }[dtype],
+      ending: extname(store.path(0)).slice(1),
     };
+    await checkSameData(outputDir, config);
     const there = new Set(await store.list());
     await Deno.mkdir(outputDir, { recursive: true });
-    const dtype = options.dtype ?? modelDtype(verifier.info.raw);
+    await writeDataConfig(outputDir, config);
     const order = selectRecords(sources, { seed, maxSamples: options.maxSamples ?? Infinity });
     const turnDropout = options.turnDropout ? { turnDropout: new PythonRandom(seed) } : {};
     const frequencies: TokenFrequencies = new Map(), lengths = new Map<number, number>();
@@ -154,9 +160,9 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
       const text = `${count} of ${order.length} conversations left out: ${reason}`;
       yield { type: "note", stage: "datagen", level: "warning", text };
     }
-    await writeTokenFrequencies(options.tokenFreqPath ?? "token_freq.pt", frequencies);
+    await writeFrequencies(options.tokenFreqPath ?? "token_freq.pt", frequencies);
     await writeLengths(outputDir, lengths);
-    await writeDataConfig(outputDir, config);
+    await writeDataConfig(outputDir, { ...config, numSamples: index });
     return { folder: outputDir, samples: index, fresh, tokens, trainedTokens, rejected };
   } finally {
     for (const source of sources) source[Symbol.dispose]();

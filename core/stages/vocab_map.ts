@@ -7,7 +7,7 @@ import {
   vocabularyCoverage,
   writeVocabularyMap,
 } from "../data/vocabulary.ts";
-import { readTokenFrequencies } from "../data/token_freq.ts";
+import { readFrequencies } from "../data/frequencies.ts";
 import type { Stage } from "../events.ts";
 import type { Runtime } from "../runtime.ts";
 import { openVerifier } from "../verifier.ts";
@@ -46,7 +46,7 @@ export interface VocabMapResult {
 export async function* vocabMap(options: VocabMapOptions, runtime: Runtime): Stage<VocabMapResult> {
   const { draftVocabSize, outputPath } = options;
   const targetVocabSize = options.targetVocabSize ?? await sizeOf(options.targetModelPath, runtime);
-  const frequencies = combineFrequencies(await Promise.all(options.tokenFreqPath.map(readTokenFrequencies)));
+  const frequencies = combineFrequencies(await Promise.all(options.tokenFreqPath.map(readFrequencies)));
   const map = mapVocabulary(frequencies, {
     draftSize: draftVocabSize,
     targetSize: targetVocabSize,

@@ -1,0 +1,126 @@
+/** What is in a model folder or a tensor file, without loading it. */
+import { extname, join } from "node:path";
+import { readConfigJson } from "./config/mod.ts";
+import { NotFoundError } from "./errors.ts";
+import { readNpy } from "./formats/npy.ts";
+import { openTorch, TorchTensor, type TorchValue } from "./formats/torch.ts";
+import { openWeights } from "./formats/weights.ts";
+import type { Registry } from "./registry.ts";
+import { byteLength, elements, type FileDType, type Shape } from "./tensor.ts";
+
+/** A tensor found. */
+export interface FoundTensor {
+  /** Its name, or its place in a nested value. */
+  readonly name: string;
+  /** Its element type, as its file names it. */
+  readonly dtype: string;
+  /** Its shape. */
+  readonly shape: Shape;
+  /** Bytes of its data. */
+  readonly bytes: number;
+}
+
+/** What was found. */
+export interface Inspection {
+  /** The path. */
+  readonly path: string;
+  /** `speculator`, `verifier` or another `model` by its config, or a `file` of tensors. */
+  readonly kind: "speculator" | "verifier" | "model" | "file";
+  /** Plugin that reads it; `null` when none does, or it needs none. */
+  readonly plugin: string | null;
+  /** Its `config.json`. */
+  readonly config: Readonly<Record<string, unknown>> | null;
+  /** Its tensors. */
+  readonly tensors: readonly FoundTensor[];
+  /** Elements of all tensors. */
+  readonly parameters: number;
+  /** Bytes of all tensors. */
+  readonly bytes: number;
+}
+
+/**
+ * Looks into a path.
+ *
+ * @throws {NotFoundError} when nothing is there
+ * @throws {FormatError} when a file is damaged
+ */
+export async function inspect(path: string, options: { readonly registry: Registry }): Promise<Inspection> {
+  const info = await Deno.stat(path).catch((cause) => {
+    throw new NotFoundError(
+      path,
+      "expected a model folder or a tensor file, received nothing under that name",
+      { cause },
+    );
+  });
+  if (!info.isDirectory) {
+    return summary(path, { kind: "file", plugin: null, config: null }, await tensorsOf(path));
+  }
+  const config = await readConfigJson(path);
+  const type = config["speculators_model_type"];
+  const hasWeights = await anyWeights(path), tensors = hasWeights ? await sourceTensors(path) : [];
+  if (typeof type === "string") {
+    const known = options.registry.list("draft").some((entry) => entry.name === type);
+    return summary(path, { kind: "speculator", plugin: known ? type : null, config }, tensors);
+  }
+  const plugin = await options.registry.find("verifier", (plugin) => plugin.matches(config));
+  return summary(
+    path,
+    { kind: plugin ? "verifier" : "model", plugin: plugin?.name ?? null, config },
+    tensors,
+  );
+}
+
+function summary(
+  path: string,
+  what: Pick<Inspection, "kind" | "plugin" | "config">,
+  tensors: readonly FoundTensor[],
+): Inspection {
+  const parameters = tensors.reduce((sum, { shape }) => sum + elements(shape), 0);
+  return { path, ...what, tensors, parameters, bytes: tensors.reduce((sum, { bytes }) => sum + bytes, 0) };
+}
+
+async function anyWeights(folder: string): Promise<boolean> {
+  for await (const entry of Deno.readDir(folder)) {
+    if (/\.(safetensors|bin|pt)$/.test(entry.name)) return true;
+  }
+  return false;
+}
+
+async function tensorsOf(path: string): Promise<FoundTensor[]> {
+  switch (extname(path)) {
+    case ".npy": {
+      const tensor = await readNpy(path);
+      return [found("array", tensor)];
+    }
+    case ".pt":
+    case ".pth":
+    case ".bin": {
+      using file = await openTorch(path);
+      return [...walk(file.value, "", 0)];
+    }
+    default:
+      return await sourceTensors(path);
+  }
+}
+
+async function sourceTensors(path: string): Promise<FoundTensor[]> {
+  using source = await openWeights(path);
+  return source.names().map((name) => found(name, source.spec(name)));
+}
+
+/** Tensors of a nested value, each by its place. */
+function* walk(value: TorchValue, place: string, depth: number): Generator<FoundTensor> {
+  if (value instanceof TorchTensor) {
+    const { shape, dtype: { name, itemSize } } = value;
+    yield { name: place || "value", dtype: name, shape, bytes: elements(shape) * itemSize };
+  } else if (depth > 32) return;
+  else if (value instanceof Map) {
+    for (const [key, inner] of value) yield* walk(inner, join(place, String(key)), depth + 1);
+  } else if (Array.isArray(value)) {
+    for (const [i, inner] of value.entries()) yield* walk(inner, join(place, String(i)), depth + 1);
+  }
+}
+
+function found(name: string, spec: { readonly shape: Shape; readonly dtype: FileDType }): FoundTensor {
+  return { name, dtype: spec.dtype, shape: spec.shape, bytes: byteLength(spec) };
+}
