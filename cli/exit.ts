@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { AbortedError, SpeculatorsError } from "../mod.ts";
+import { AbortedError, SpeculatorsError } from "../core/errors.ts";
 import { type Output, style } from "./ui.ts";
 
 /** Prints an error: one message, what to do, no stack unless asked for. Gives the exit code. */

@@ -3,7 +3,6 @@ import { checkConfig, readSpeculatorConfig } from "../config/mod.ts";
 import { ConfigError } from "../errors.ts";
 import { readVocabularyMap } from "../data/vocabulary.ts";
 import type {
-  DraftAlgorithm,
   DraftNeeds,
   DraftOptions,
   DraftTensorInfo,

@@ -1,0 +1,41 @@
+/**
+ * The benchmark: each figure beside a peer's of the same run, as a ratio. `deno task bench [--json FILE] [NAME …]` with
+ * names of the groups to run.
+ *
+ * @module
+ */
+import { parseArgs } from "node:util";
+import { standard, table } from "../../cli/ui.ts";
+import { writeJsonAtomic } from "../../core/files.ts";
+import type { Row } from "./row.ts";
+
+/** What can be run; peers are imported by the group that needs them. */
+const GROUPS: Readonly<Record<string, () => Promise<Row[]>>> = {
+  matmul: async () => await (await import("./matmul.ts")).matmulRows(),
+  startup: async () => await (await import("./startup.ts")).startupRows(),
+  decode: async () => await (await import("./decode.ts")).decodeRows("wasm"),
+  train: async () => await (await import("./train.ts")).trainRows(),
+};
+
+const { values, positionals } = parseArgs({ options: { json: { type: "string" } }, allowPositionals: true });
+const unknown = positionals.find((name) => !(name in GROUPS));
+const out = standard("stdout"), err = standard("stderr");
+if (unknown !== undefined) {
+  err.write(`Cannot run "${unknown}": expected one of ${Object.keys(GROUPS).join(", ")}\n`);
+  Deno.exit(2);
+}
+const rows: Row[] = [];
+for (const [name, run] of Object.entries(GROUPS)) {
+  if (positionals.length > 0 && !positionals.includes(name)) continue;
+  err.write(`${name} …\n`);
+  rows.push(...await run());
+}
+const number = (x: number) => x >= 100 ? x.toFixed(0) : x.toPrecision(3);
+out.write(table([
+  ["what", "ours", "peer", "unit", "ratio", "peer is"],
+  ...rows.map((
+    row,
+  ) => [row.name, number(row.ours), number(row.peer), row.unit, `${row.ratio.toFixed(2)} ×`, row.against]),
+]));
+if (values.json) await writeJsonAtomic(values.json, rows, { indent: 2 });
+Deno.exit(0); // peers leave workers behind

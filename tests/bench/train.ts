@@ -1,0 +1,83 @@
+/** The training of the reference draft: time and device memory beside the Python system's recorded figures. */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { createRuntime, datagen, finish, train, vocabMap } from "../../mod.ts";
+import { goldenJson } from "../golden.ts";
+import { type Row, row } from "./row.ts";
+
+interface Reference {
+  readonly lr: number;
+  readonly epochs: number;
+  readonly ttt_steps: number;
+  readonly total_seq_len: number;
+  readonly draft_vocab: number;
+  readonly seconds_2_cores: number;
+  readonly held_out_per_epoch: readonly Readonly<Record<string, number>>[];
+}
+
+const verifier = fileURLToPath(new URL("../../examples/assets/tiny-verifier", import.meta.url));
+
+/** Trains as the reference was trained, on WASM. */
+export async function trainRows(): Promise<Row[]> {
+  const reference = goldenJson<Reference>("generate", "training.json"), folder = await Deno.makeTempDir();
+  const runtime = await createRuntime({ device: "wasm" }),
+    at = (...parts: string[]) => join(folder, ...parts);
+  try {
+    const make = (name: string, file: string) =>
+      finish(datagen({
+        targetModelPath: verifier,
+        trainDataPath: [join(verifier, file)],
+        outputDir: at(name),
+        tokenFreqPath: at(`${name}.pt`),
+        seqLength: reference.total_seq_len,
+      }, runtime));
+    await make("train", "dialogues.train.jsonl");
+    await make("held-out", "dialogues.held-out.jsonl");
+    await finish(vocabMap({
+      tokenFreqPath: [at("train.pt")],
+      draftVocabSize: reference.draft_vocab,
+      targetModelPath: verifier,
+      outputPath: at("vocab"),
+    }, runtime));
+    const found = await finish(train({
+      verifierNameOrPath: verifier,
+      dataPath: [at("train")],
+      valDataPath: [at("held-out")],
+      savePath: at("checkpoints"),
+      d2tPath: at("vocab", "d2t.npy"),
+      t2dPath: at("vocab", "t2d.npy"),
+      epochs: reference.epochs,
+      lr: reference.lr,
+      totalSeqLen: reference.total_seq_len,
+      tttSteps: reference.ttt_steps,
+      noiseStd: 0,
+    }, runtime));
+    const last = reference.held_out_per_epoch.at(-1)!, against = "upstream, recorded on 2 cores";
+    const dense = reference.total_seq_len ** 2 * reference.ttt_steps * 4 / 2 ** 20;
+    return [
+      row("training the tiny draft, wasm", {
+        ours: found.seconds,
+        peer: reference.seconds_2_cores,
+        unit: "s",
+        against,
+        less: true,
+      }),
+      ...Array.from({ length: reference.ttt_steps }, (_, i) =>
+        row(`held-out accuracy, step ${i}`, {
+          ours: found.validation![`full_acc_${i}`]!,
+          peer: last[`full_acc_${i}`]!,
+          unit: "share",
+          against,
+        })),
+      row("peak memory of a training step", {
+        ours: found.peakBytes / 2 ** 20,
+        peer: dense,
+        unit: "MiB",
+        against: "one dense [T, 3 T] mask",
+        less: true,
+      }),
+    ];
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
