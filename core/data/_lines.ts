@@ -42,12 +42,9 @@ export async function indexLines(path: string): Promise<LineIndex> {
     for (let i = from; i < read; i++) {
       const byte = chunk[i]!;
       if (byte === 0x0a) end(at + i);
-      else if (blank && byte !== 0x20 && byte !== 0x0d && byte !== 0x09) {
+      else if (!blank || (byte !== 0x20 && byte !== 0x0d && byte !== 0x09)) {
         blank = false;
         // Nothing else of the line matters until its end.
-        const next = chunk.subarray(0, read).indexOf(0x0a, i);
-        i = next < 0 ? read : next - 1;
-      } else if (!blank) {
         const next = chunk.subarray(0, read).indexOf(0x0a, i);
         i = next < 0 ? read : next - 1;
       }

@@ -70,6 +70,8 @@ export class ChatTemplate {
    * @throws {ConfigError} when the template refuses it
    */
   render(messages: readonly Message[], options: RenderOptions = {}): string {
+    // The library drops more blanks around block tags than Jinja does; with the tags replaced it does not.
+    if (this.marksGeneration) return this.renderSpans(messages, options).text;
     return this.#run(this.#plain, messages, options);
   }
 

@@ -35,6 +35,9 @@ export interface DecodeOptions {
   readonly skipSpecialTokens?: boolean;
 }
 
+/** Parts that the library wants to see even where a file has none. */
+const PARTS = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
+
 /** A tokenizer, as a `tokenizer.json` describes it. */
 export class TextTokenizer {
   /** One more than the largest id. */
@@ -66,7 +69,7 @@ export class TextTokenizer {
     this.vocabSize = read.vocabSize;
     this.#path = path;
     try {
-      this.#library = new Library(file as object, config);
+      this.#library = new Library({ ...PARTS, ...file as object }, config);
     } catch (cause) {
       throw new FormatError(path, `expected a tokenizer, received ${(cause as Error).message}`, { cause });
     }
