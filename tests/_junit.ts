@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { stripVTControlCharacters } from "node:util";
 
 /** How many tests ended how. */
 export interface Counts {
@@ -48,9 +49,16 @@ function outcomesOf(suite: string): Map<string, Outcome[]> {
   return outcomes;
 }
 
-/** Files of a report: those whose tests were reached. */
-export function reportedFiles(report: string): Set<string> {
-  return new Set(report.matchAll(/<testsuite name="(?:\.\/)?([^"]*)"/g).map(([, name]) => name!));
+/**
+ * Files that ended outside of a test, which the report leaves out: a module that does not load, a promise that nobody
+ * waited for.
+ *
+ * @param output what `deno test` printed
+ */
+export function brokenFiles(output: string): Set<string> {
+  return new Set(
+    stripVTControlCharacters(output).matchAll(/^\.\/(\S+) \(uncaught error\)/gm).map(([, file]) => file!),
+  );
 }
 
 /** `3 passed, 0 failed`, and `, 1 skipped` where some were. */

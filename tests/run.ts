@@ -7,7 +7,7 @@
  */
 import { join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { closingLine, countResults, type Counts, reportedFiles } from "./_junit.ts";
+import { brokenFiles, closingLine, countResults, type Counts } from "./_junit.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
@@ -41,26 +41,32 @@ async function main(args: readonly string[]): Promise<number> {
       cwd: ROOT,
       env: environment(folder),
       stdin: "null",
+      stdout: "piped",
     });
-    const { code } = await command.spawn().status;
-    const results = await Deno.readTextFile(report).catch(() => "");
-    const reached = reportedFiles(results);
-    // A filter leaves files out on purpose; where nothing ran at all, deno has said why.
-    const expected = flags.length > 0 || reached.size === 0 ? [] : files;
-    const lost = expected.filter((file) => file.endsWith("_test.ts") && !reached.has(file));
-    return conclude(withLosses(countResults(results), { code, lost }));
+    const child = command.spawn();
+    const output = await forward(child.stdout);
+    const { code } = await child.status;
+    const counts = countResults(await Deno.readTextFile(report).catch(() => ""));
+    return conclude(withBroken(counts, { code, broken: brokenFiles(output).size }));
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
 }
 
-/** A process may fail where no test did: a module that does not load, a promise that nobody waited for. */
-function withLosses(
-  counts: Counts,
-  end: { readonly code: number; readonly lost: readonly string[] },
-): Counts {
-  for (const file of end.lost) print(`No test of ${file} ran`);
-  const failed = counts.failed + end.lost.length;
+/** Prints a stream as it comes and gives it as a text. */
+async function forward(stream: ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const bytes of stream) {
+    for (let done = 0; done < bytes.length;) done += await Deno.stdout.write(bytes.subarray(done));
+    text += decoder.decode(bytes, { stream: true });
+  }
+  return text;
+}
+
+/** A process may fail where no test did. */
+function withBroken(counts: Counts, end: { readonly code: number; readonly broken: number }): Counts {
+  const failed = counts.failed + end.broken;
   if (end.code === 0 || failed > 0) return { ...counts, failed };
   print(`deno test ended with code ${end.code} outside of a test: see above`);
   return { ...counts, failed: 1 };
@@ -73,7 +79,7 @@ function conclude(counts: Counts): number {
 }
 
 function environment(folder: string): Record<string, string> {
-  const env: Record<string, string> = {};
+  const env: Record<string, string> = Deno.stdout.isTerminal() ? { FORCE_COLOR: "1" } : {};
   // Mesa warns on each device without one.
   if (!Deno.env.get("XDG_RUNTIME_DIR")) env["XDG_RUNTIME_DIR"] = folder;
   // A task runs in the project's folder, the person may have been in another.

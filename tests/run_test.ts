@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { closingLine, countResults } from "./_junit.ts";
+import { brokenFiles, closingLine, countResults } from "./_junit.ts";
 
 const SAMPLE = `
 Deno.test("a", async (t) => {
@@ -17,24 +17,38 @@ Deno.test("c", () => {});
 Deno.test({ name: "d", ignore: true, fn() {} });
 `;
 
-async function report(source: string): Promise<string> {
+async function run(files: Record<string, string>): Promise<{ report: string; output: string }> {
   const folder = await Deno.makeTempDir();
   try {
-    await Deno.writeTextFile(`${folder}/a_test.ts`, source);
-    await new Deno.Command(Deno.execPath(), {
-      args: ["test", "--no-check", "--no-config", "--junit-path=report.xml", "a_test.ts"],
+    for (const [name, source] of Object.entries(files)) await Deno.writeTextFile(`${folder}/${name}`, source);
+    const { stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["test", "--no-check", "--no-config", "--junit-path=report.xml", ...Object.keys(files)],
       cwd: folder,
     }).output();
-    return await Deno.readTextFile(`${folder}/report.xml`);
+    return {
+      report: await Deno.readTextFile(`${folder}/report.xml`),
+      output: new TextDecoder().decode(stdout),
+    };
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
 }
 
 Deno.test("results are counted from the report that deno writes, steps in place of their test", async () => {
-  const counts = countResults(await report(SAMPLE));
+  const { report, output } = await run({ "a_test.ts": SAMPLE });
+  const counts = countResults(report);
   assert.deepEqual(counts, { passed: 4, failed: 2, skipped: 2 });
   assert.equal(closingLine(counts), "4 passed, 2 failed, 2 skipped");
+  assert.deepEqual([...brokenFiles(output)], []);
+});
+
+Deno.test("a file that does not load is counted beside tests that ran", async () => {
+  const { report, output } = await run({
+    "a_test.ts": `Deno.test("a", () => {});`,
+    "b_test.ts": `throw new Error("at the top");`,
+  });
+  assert.deepEqual(countResults(report), { passed: 1, failed: 0, skipped: 0 });
+  assert.deepEqual([...brokenFiles(output)], ["b_test.ts"]);
 });
 
 Deno.test("an empty report has no results", () => {
