@@ -50,12 +50,12 @@ export const TORCH_DTYPES: ReadonlyMap<string, TorchDType> = new Map([
 ].map((dtype) => [dtype.name, dtype]));
 
 /** A Python tuple: a list that can be told from a list. */
-export class TorchTuple {
+export class TorchTuple<Item = TorchValue> {
   /** Its items. */
-  readonly items: readonly TorchValue[];
+  readonly items: readonly Item[];
 
   /** Makes a tuple. */
-  constructor(items: readonly TorchValue[]) {
+  constructor(items: readonly Item[]) {
     this.items = items;
   }
 }

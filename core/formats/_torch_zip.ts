@@ -35,7 +35,7 @@ export async function readTorchZip(file: OpenFile): Promise<TorchValue> {
       if (found === undefined) {
         const entry = archive.entries.get(`${root}data/${key}`);
         if (entry === undefined) throw fail("the key of a storage in the archive", key);
-        if (entry.size < size) throw fail(`${size} bytes in the storage "${key}"`, entry.size);
+        if (entry.size !== size) throw fail(`${size} bytes in the storage "${key}"`, entry.size);
         const storage: TorchStorage = {
           key,
           file: file.path,

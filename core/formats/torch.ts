@@ -13,6 +13,7 @@ import { readTorchZip } from "./_torch_zip.ts";
 import type { FileSpec, TensorSource } from "./source.ts";
 
 export { TorchDType, type TorchStorage, TorchTensor, TorchTuple, type TorchValue } from "./_torch_values.ts";
+export { TorchFloat, type TorchInput, writeTorch } from "./_torch_write.ts";
 
 /** An open torch file. Its tensors can be read until it is disposed of. */
 export interface TorchFile extends Disposable {
