@@ -4,12 +4,13 @@
  *
  * @module
  */
-import { FormatError, WriteError } from "../errors.ts";
+import { FormatError } from "../errors.ts";
 import { toInt32, toUint8 } from "../formats/dtype.ts";
-import type { TorchFile } from "../formats/torch.ts";
-import { openTorch, TorchTensor } from "../formats/torch.ts";
+import type { TorchFile, TorchInput } from "../formats/torch.ts";
+import { openTorch, TorchTensor, writeTorch } from "../formats/torch.ts";
 import type { HostTensor } from "../tensor.ts";
 import type { Sample } from "./sample.ts";
+import { int64Tensor } from "./sample.ts";
 import type { SampleFormat } from "./store.ts";
 
 /** Samples in torch files. A tensor that is read may be a view of a longer one, as in cut rows. */
@@ -42,8 +43,15 @@ async function length(path: string): Promise<number> {
   return tensor(file, "input_ids").shape[0] ?? 0;
 }
 
-function write(path: string, _sample: Sample): Promise<void> {
-  return Promise.reject(new WriteError(path, "expected safetensors"));
+async function write(path: string, sample: Sample): Promise<void> {
+  await writeTorch(
+    path,
+    new Map<string, TorchInput>([
+      ["input_ids", int64Tensor(sample.inputIds)],
+      ["hidden_states", sample.hidden],
+      ["loss_mask", int64Tensor(sample.lossMask)],
+    ]),
+  );
 }
 
 function tensor(file: TorchFile, name: string): TorchTensor {

@@ -4,7 +4,7 @@
  * @module
  */
 import { FormatError } from "../errors.ts";
-import { openTorch } from "../formats/torch.ts";
+import { openTorch, writeTorch } from "../formats/torch.ts";
 import type { TokenFrequencies } from "./vocabulary.ts";
 
 /** Largest id that is taken. */
@@ -16,7 +16,7 @@ const MAX_ID = 2 ** 31 - 1;
  * @throws {NotFoundError} when the file is not there
  * @throws {FormatError} when it holds something else
  */
-export async function readFrequencies(path: string): Promise<TokenFrequencies> {
+export async function readTokenFrequencies(path: string): Promise<TokenFrequencies> {
   using file = await openTorch(path);
   if (!(file.value instanceof Map)) {
     throw new FormatError(path, "expected a dict of counts by token id, received something else");
@@ -29,4 +29,13 @@ export async function readFrequencies(path: string): Promise<TokenFrequencies> {
     frequencies.set(id as number, count as number);
   }
   return frequencies;
+}
+
+/**
+ * Writes frequencies in one step, as upstream does: a plain dict from id to count.
+ *
+ * @throws {WriteError} when the file cannot be written
+ */
+export async function writeTokenFrequencies(path: string, frequencies: TokenFrequencies): Promise<void> {
+  await writeTorch(path, frequencies);
 }

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { testFolder } from "../formats/_test_folder.ts";
+import { golden } from "../../tests/golden.ts";
+import { writeLengths } from "./lengths.ts";
+import type { Sample } from "./sample.ts";
+import { openSampleStore, type SampleEnding } from "./store.ts";
+
+function sampleOf(tokens: number, layers = 4, width = 6): Sample {
+  const bits = (i: number) => Uint16Array.from({ length: tokens * width }, (_, k) => 0x3f00 + 16 * i + k);
+  return {
+    inputIds: Int32Array.from({ length: tokens }, (_, t) => 7 * t),
+    lossMask: Uint8Array.from({ length: tokens }, (_, t) => t % 2),
+    hidden: Array.from({ length: layers }, (_, i) => ({
+      shape: [tokens, width],
+      dtype: "bf16",
+      bytes: new Uint8Array(bits(i).buffer),
+    })),
+  };
+}
+
+for (const format of ["pt", "safetensors"] satisfies SampleEnding[]) {
+  Deno.test(`samples come back from ${format} files as they were`, async () => {
+    await using folder = await testFolder();
+    const store = await openSampleStore(folder.at("new"), { format });
+    assert.deepEqual(await store.list(), []);
+    const samples = new Map([[0, sampleOf(5)], [2, sampleOf(1)], [10, sampleOf(9)]]);
+    for (const [index, sample] of samples) await store.write(index, sample);
+    assert.deepEqual(await store.list(), [0, 2, 10]);
+
+    const again = await openSampleStore(folder.at("new"));
+    for (const [index, sample] of samples) assert.deepEqual(await again.read(index), sample);
+    assert.ok(again.path(2).endsWith(`data_2.${format}`));
+    assert.ok(again.path(3).endsWith(`data_3.${format}`), "new samples are like those already there");
+    assert.deepEqual(await again.lengths(), new Map([[0, 5], [2, 1], [10, 9]]));
+  });
+}
+
+Deno.test("upstream's samples read the same when written in the other format", async () => {
+  await using folder = await testFolder();
+  const source = await openSampleStore(golden("batches", "samples"));
+  const indices = await source.list();
+  assert.ok(indices.length > 0);
+  for (const format of ["pt", "safetensors"] satisfies SampleEnding[]) {
+    const copy = await openSampleStore(folder.at(format), { format });
+    for (const index of indices) {
+      const sample = await source.read(index);
+      await copy.write(index, sample);
+      assert.deepEqual(await copy.read(index), sample, `${format} ${index}`);
+    }
+  }
+});
+
+Deno.test("lengths are those of the list, and of the sample where it lacks one", async () => {
+  await using folder = await testFolder();
+  const store = await openSampleStore(folder.path);
+  await store.write(0, sampleOf(5));
+  await store.write(1, sampleOf(8));
+  await writeLengths(folder.path, new Map([[0, 50], [7, 70]]));
+  assert.deepEqual(await store.lengths(), new Map([[0, 50], [1, 8]]));
+});
+
+Deno.test("a sample in two formats, and parts that do not fit, are refused", async () => {
+  await using folder = await testFolder();
+  const store = await openSampleStore(folder.path);
+  const wrong = { ...sampleOf(5), lossMask: new Uint8Array(4) };
+  await assert.rejects(store.write(0, wrong), { code: "E_CONFIG" });
+  await assert.rejects(store.write(0, { ...sampleOf(5), hidden: [] }), { code: "E_CONFIG" });
+  await store.write(0, sampleOf(5));
+  await folder.put("data_0.pt", "x");
+  await assert.rejects(openSampleStore(folder.path), { code: "E_FORMAT" });
+});
+
+Deno.test("files that are no samples are refused with their name", async () => {
+  await using folder = await testFolder();
+  await folder.put("data_0.pt", "no archive");
+  await folder.put("data_1.safetensors", "no header");
+  const store = await openSampleStore(folder.path);
+  for (const index of [0, 1]) {
+    await assert.rejects(store.read(index), { code: "E_FORMAT", message: new RegExp(`data_${index}`) });
+  }
+  await assert.rejects(store.read(2), { code: "E_NOT_FOUND" });
+});
