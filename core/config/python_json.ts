@@ -28,6 +28,7 @@ export interface PythonJsonOptions {
 /**
  * Parses JSON and remembers which whole numbers were floats.
  *
+ * @param text an object or a list; of a number on its own nothing is remembered
  * @throws {SyntaxError} when it is not JSON, or is nested deeper than 200 levels
  */
 export function parsePythonJson(text: string): unknown {

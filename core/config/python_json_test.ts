@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { fc } from "../formats/_fast_check.ts";
 import { formatPythonJson, parsePythonJson, spelledLike } from "./python_json.ts";
 
 function again(text: string): string {
@@ -86,4 +87,13 @@ Deno.test("deep nesting is refused and brackets in strings are none", () => {
 Deno.test("what JSON cannot hold is refused", () => {
   assert.throws(() => formatPythonJson({ a: NaN }), /expected a finite number at "a", received NaN/);
   assert.throws(() => formatPythonJson({ a: 1n }), TypeError);
+});
+
+Deno.test("any value comes back from its text, and the text from the value", () => {
+  fc.assert(fc.property(fc.jsonValue(), (value) => {
+    const plain = JSON.parse(JSON.stringify([value]));
+    const text = formatPythonJson(plain, { sortKeys: false });
+    assert.deepEqual(parsePythonJson(text), plain);
+    assert.equal(formatPythonJson(parsePythonJson(text), { sortKeys: false }), text);
+  }));
 });
