@@ -4,7 +4,7 @@ import { ConfigError } from "../errors.ts";
 import { testFolder } from "../formats/_test_folder.ts";
 import { goldenLines } from "../../tests/golden_models.ts";
 import { golden, goldenJson } from "../../tests/golden.ts";
-import { readTokenFrequencies, writeTokenFrequencies } from "./token_freq.ts";
+import { readFrequencies, writeFrequencies } from "./frequencies.ts";
 import {
   combineFrequencies,
   countTokens,
@@ -45,7 +45,7 @@ Deno.test("vocabulary maps are upstream's, byte for byte", async () => {
   await using folder = await testFolder();
   assert.ok(cases().length > 0);
   for (const c of cases()) {
-    const frequencies = await readTokenFrequencies(golden("vocab", c.name, "token_freq.pt"));
+    const frequencies = await readFrequencies(golden("vocab", c.name, "token_freq.pt"));
     if (c.observed !== undefined) assert.equal(frequencies.size, c.observed, c.name);
     if (c.token_freq) assert.deepEqual([...frequencies], c.token_freq, c.name);
     const map = () =>
@@ -71,9 +71,9 @@ Deno.test("frequencies of several data sets add up as upstream adds them", async
   for (const c of cases().filter((c) => c.parts > 0)) {
     const parts = [];
     for (let i = 0; i < c.parts; i++) {
-      parts.push(await readTokenFrequencies(golden("vocab", c.name, `part_${i}.pt`)));
+      parts.push(await readFrequencies(golden("vocab", c.name, `part_${i}.pt`)));
     }
-    const whole = await readTokenFrequencies(golden("vocab", c.name, "token_freq.pt"));
+    const whole = await readFrequencies(golden("vocab", c.name, "token_freq.pt"));
     assert.deepEqual([...combineFrequencies(parts)], [...whole], c.name);
   }
 });
@@ -92,10 +92,10 @@ Deno.test("counting gives upstream's frequencies in upstream's order", async () 
     for (const row of c.rows ?? []) {
       countTokens(frequencies, Int32Array.from(row.input_ids), Uint8Array.from(row.loss_mask));
     }
-    const file = await readTokenFrequencies(golden("preprocess", "token_freq", `${c.case}.pt`));
+    const file = await readFrequencies(golden("preprocess", "token_freq", `${c.case}.pt`));
     assert.deepEqual([...frequencies], [...file], c.case);
     const path = folder.at(`${c.case}.pt`);
-    await writeTokenFrequencies(path, frequencies);
+    await writeFrequencies(path, frequencies);
     const expected = await Deno.readFile(golden("preprocess", "token_freq", `${c.case}.pt`));
     assert.deepEqual(await Deno.readFile(path), expected, c.case);
     counted++;

@@ -16,7 +16,7 @@ const MAX_ID = 2 ** 31 - 1;
  * @throws {NotFoundError} when the file is not there
  * @throws {FormatError} when it holds something else
  */
-export async function readTokenFrequencies(path: string): Promise<TokenFrequencies> {
+export async function readFrequencies(path: string): Promise<TokenFrequencies> {
   using file = await openTorch(path);
   if (!(file.value instanceof Map)) {
     throw new FormatError(path, "expected a dict of counts by token id, received something else");
@@ -36,6 +36,6 @@ export async function readTokenFrequencies(path: string): Promise<TokenFrequenci
  *
  * @throws {WriteError} when the file cannot be written
  */
-export async function writeTokenFrequencies(path: string, frequencies: TokenFrequencies): Promise<void> {
+export async function writeFrequencies(path: string, frequencies: TokenFrequencies): Promise<void> {
   await writeTorch(path, frequencies);
 }
