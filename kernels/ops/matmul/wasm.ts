@@ -1,6 +1,149 @@
-export function wasm(): void {
-  throw new Error("not written");
+/** Products on the CPU: packed panels, or a few rows against a weight that is read once. */
+import { BYTES, type Tensor, type WasmCall } from "../../../core/tensor.ts";
+import { DTYPE_CODE, lines, type Wasm, workspace } from "../_wasm.ts";
+import { type MatmulAttrs, sizes } from "./mod.ts";
+
+/** Rows of `a` up to which packing a stored-transposed `b` costs more than it gains. */
+const FEW_ROWS = 8;
+/** Entries of each side that are packed at once. */
+const PACKED = 4 << 20;
+/** Multiplications that are worth a thread's while. */
+const WORTH = 1 << 17;
+
+/** One product of matrices: addresses and sizes. */
+interface Product {
+  readonly a: number;
+  readonly b: number;
+  readonly c: number;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly transA: boolean;
+  readonly transB: boolean;
+  /** Dtype of `b`. */
+  readonly code: number;
+  /** Bytes of an entry of `b`. */
+  readonly size: number;
+  readonly add: boolean;
 }
-export function wasmAdd(): void {
-  throw new Error("not written");
+
+/** Packs rows of `a` (panels of 4) or columns of `b` (panels of 8) in panels that lie one after another. */
+function pack(
+  call: WasmCall,
+  side: { from: number; to: number; count: number; k: number; stride: number; inner: boolean; code: number },
+  width: 4 | 8,
+): void {
+  const { from, to, count, k, stride, inner, code } = side;
+  const grain = Math.ceil(WORTH / 8 / (k * width));
+  call.launch(
+    "matmul_pack",
+    [from, to, count, k, stride, inner ? 1 : 0, code, width],
+    Math.ceil(count / width),
+    grain,
+  );
 }
+
+/** Tiles large enough to stay in caches, small enough for all threads to have some. */
+function tileSize(m: number, n: number, threads: number): [number, number] {
+  let [rows, columns] = [64, 128];
+  const tiles = () => Math.ceil(m / rows) * Math.ceil(n / columns);
+  while (threads > 1 && tiles() < 4 * threads && columns > 32) columns /= 2;
+  while (threads > 1 && tiles() < 4 * threads && rows > 16) rows /= 2;
+  return [rows, columns];
+}
+
+function packed(call: WasmCall, p: Product): void {
+  const { m, n, k } = p;
+  const most = Math.max(64, Math.floor(PACKED / k / 64) * 64);
+  const [blockM, blockN] = [Math.min(m, most), Math.min(n, most)];
+  const bytesA = lines(Math.ceil(blockM / 4) * 4 * k * 4);
+  const toA = workspace(call, bytesA + Math.ceil(blockN / 8) * 8 * k * 4), toB = toA + bytesA;
+  for (let j = 0; j < n; j += blockN) {
+    const columns = Math.min(blockN, n - j);
+    pack(call, {
+      from: p.b + j * (p.transB ? k : 1) * p.size,
+      to: toB,
+      count: columns,
+      k,
+      stride: p.transB ? k : n,
+      inner: p.transB,
+      code: p.code,
+    }, 8);
+    for (let i = 0; i < m; i += blockM) {
+      const rows = Math.min(blockM, m - i);
+      if (j === 0 || blockM < m) {
+        pack(call, {
+          from: p.a + i * (p.transA ? 1 : k) * 4,
+          to: toA,
+          count: rows,
+          k,
+          stride: p.transA ? m : k,
+          inner: !p.transA,
+          code: 0,
+        }, 4);
+      }
+      const [tileM, tileN] = tileSize(rows, columns, call.threads);
+      call.launch(
+        "matmul_tiles",
+        [toA, toB, p.c + (i * n + j) * 4, rows, columns, k, n, p.add ? 1 : 0, tileM, tileN],
+        Math.ceil(rows / tileM) * Math.ceil(columns / tileN),
+        Math.ceil(WORTH / (tileM * tileN * k)),
+      );
+    }
+  }
+}
+
+function multiply(call: WasmCall, p: Product): void {
+  const { m, n, k } = p;
+  if (m === 0 || n === 0) return;
+  if (k === 0) {
+    if (!p.add) call.launch("clear", [p.c], m * n * 4, m * n * 4);
+  } else if (m <= FEW_ROWS && !p.transA && p.transB) {
+    const grain = Math.max(4, Math.floor(WORTH / 4 / k / 4) * 4);
+    call.launch("matmul_rows", [p.a, p.b, p.c, m, k, k, n, p.code, p.add ? 1 : 0], n, grain);
+  } else packed(call, p);
+}
+
+function all(
+  call: WasmCall,
+  inputs: readonly Tensor[],
+  out: Tensor,
+  attrs: MatmulAttrs,
+  add: boolean,
+): void {
+  const { batch, m, n, k, sharedB } = sizes("matmul", inputs, attrs);
+  const { transA = false, transB = false } = attrs;
+  const b = inputs[1]!, size = BYTES[b.dtype];
+  const one = {
+    a: call.address(inputs[0]!),
+    b: call.address(b),
+    c: call.address(out),
+    m,
+    n,
+    k,
+    transA,
+    transB,
+    code: DTYPE_CODE[b.dtype],
+    size,
+    add,
+  };
+  if (sharedB && !transA) return multiply(call, { ...one, m: batch * m });
+  for (let i = 0; i < batch; i++) {
+    multiply(call, {
+      ...one,
+      a: one.a + i * m * k * 4,
+      b: one.b + (sharedB ? 0 : i * n * k * size),
+      c: one.c + i * m * n * 4,
+    });
+  }
+}
+
+/** `a · b`. */
+export const wasm: Wasm<MatmulAttrs> = (call, inputs, outputs, attrs) => {
+  all(call, inputs, outputs[0]!, attrs, false);
+};
+
+/** `c += a · b`. */
+export const wasmAdd: Wasm<MatmulAttrs> = (call, inputs, outputs, attrs) => {
+  all(call, inputs, outputs[0]!, attrs, true);
+};

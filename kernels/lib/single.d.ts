@@ -1,0 +1,59 @@
+/* tslint:disable */
+/* eslint-disable */
+
+/**
+ * Adds to `counts` how often each id stands where the mask is not 0. Gives the index of the first id outside, or −1;
+ * then nothing was counted.
+ */
+export function count_tokens(ids: Int32Array | number[], mask: Uint8Array | number[], counts: Float64Array): number;
+
+/**
+ * Names of the kernels in the order of their numbers, joined by commas.
+ */
+export function kernel_names(): string;
+
+/**
+ * The `draft` ids to keep, ascending: by count descending, then by id ascending; if too few were observed, the smallest ids
+ * not yet taken.
+ */
+export function select_vocabulary(ids: Int32Array | number[], counts: BigInt64Array | bigint[], draft: number): Int32Array;
+
+export type InitInput = RequestInfo | URL | Response | BufferSource | WebAssembly.Module;
+
+export interface InitOutput {
+    readonly memory: WebAssembly.Memory;
+    readonly count_tokens: (a: number, b: number, c: number, d: number, e: number, f: number, g: any) => number;
+    readonly kernel_names: () => [number, number];
+    readonly memory_give: (a: number, b: number) => void;
+    readonly memory_take: (a: number, b: number) => number;
+    readonly pool_args: (a: number) => number;
+    readonly pool_launch: (a: number, b: number, c: number, d: number) => void;
+    readonly pool_new: () => number;
+    readonly select_vocabulary: (a: number, b: number, c: number, d: number, e: number) => [number, number];
+    readonly __wbindgen_externrefs: WebAssembly.Table;
+    readonly __wbindgen_malloc: (a: number, b: number) => number;
+    readonly __wbindgen_free: (a: number, b: number, c: number) => void;
+    readonly __wbindgen_start: () => void;
+}
+
+export type SyncInitInput = BufferSource | WebAssembly.Module;
+
+/**
+ * Instantiates the given `module`, which can either be bytes or
+ * a precompiled `WebAssembly.Module`.
+ *
+ * @param {{ module: SyncInitInput }} module - Passing `SyncInitInput` directly is deprecated.
+ *
+ * @returns {InitOutput}
+ */
+export function initSync(module: { module: SyncInitInput } | SyncInitInput): InitOutput;
+
+/**
+ * If `module_or_path` is {RequestInfo} or {URL}, makes a request and
+ * for everything else, calls `WebAssembly.instantiate` directly.
+ *
+ * @param {{ module_or_path: InitInput | Promise<InitInput> }} module_or_path - Passing `InitInput` directly is deprecated.
+ *
+ * @returns {Promise<InitOutput>}
+ */
+export default function __wbg_init (module_or_path: { module_or_path: InitInput | Promise<InitInput> } | InitInput | Promise<InitInput>): Promise<InitOutput>;

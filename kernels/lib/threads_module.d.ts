@@ -1,0 +1,2 @@
+declare const kernels: WebAssembly.Module;
+export default kernels;

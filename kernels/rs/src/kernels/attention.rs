@@ -1,0 +1,408 @@
+//! Attention in blocks with a running softmax (arXiv 2205.14135), and its gradients.
+//!
+//! A tile is some neighbouring queries, those of all heads that read one key head: rows `g · queries + t`.
+
+use crate::kernels::matmul::{Small, all_dots};
+use crate::pool::Args;
+use crate::simd::*;
+use core::arch::wasm32::*;
+
+/// Keys worked at once.
+const BLOCK: usize = 64;
+/// What a query that has seen nothing has as its largest score.
+const NOTHING: f32 = -1e30;
+
+/// Sizes that forward and backward share.
+struct Sizes {
+    queries: usize,
+    keys: usize,
+    heads: usize,
+    kv_heads: usize,
+    dim: usize,
+    scale: f32,
+    diagonals: usize,
+    /// Queries of a tile.
+    tile: usize,
+}
+
+impl Sizes {
+    /// Read from eight arguments, from `at` on.
+    fn read(args: Args, at: usize) -> Sizes {
+        Sizes {
+            queries: args.size(at),
+            keys: args.size(at + 1),
+            heads: args.size(at + 2),
+            kv_heads: args.size(at + 3),
+            dim: args.size(at + 4),
+            scale: args.scalar(at + 5),
+            diagonals: args.size(at + 6),
+            tile: args.size(at + 7),
+        }
+    }
+    fn group(&self) -> usize {
+        self.heads / self.kv_heads
+    }
+    /// Keys that ranges speak of: those before the diagonals' blocks.
+    fn ranged(&self) -> usize {
+        self.keys - self.diagonals * self.queries
+    }
+    /// The key that query `t` sees of a block from 1 on.
+    fn diagonal(&self, block: usize, t: usize) -> usize {
+        self.ranged() + (block - 1) * self.queries + t
+    }
+    fn q_stride(&self) -> usize {
+        self.heads * self.dim
+    }
+    fn kv_stride(&self) -> usize {
+        self.kv_heads * self.dim
+    }
+    fn tiles(&self) -> usize {
+        self.queries.div_ceil(self.tile)
+    }
+    /// The keys query `t` sees.
+    unsafe fn range(&self, ranges: *const i32, t: usize) -> (usize, usize) {
+        let limit = self.ranged() as i32;
+        let (low, high) = unsafe { (*ranges.add(2 * t), *ranges.add(2 * t + 1)) };
+        let (low, high) = (low.clamp(0, limit) as usize, high.clamp(0, limit) as usize);
+        if low < high { (low, high) } else { (0, 0) }
+    }
+    /// The smallest run of keys that holds the ranges of all queries from `first` to `last − 1`.
+    unsafe fn union(&self, ranges: *const i32, first: usize, last: usize) -> (usize, usize) {
+        let (mut low, mut high) = (usize::MAX, 0);
+        for t in first..last {
+            let (a, b) = unsafe { self.range(ranges, t) };
+            if a < b {
+                (low, high) = (low.min(a), high.max(b));
+            }
+        }
+        if low < high { (low, high) } else { (0, 0) }
+    }
+}
+
+/// Copies rows of a tile out of a `[T, heads · dim]` matrix, times a factor.
+unsafe fn take(s: &Sizes, from: *const f32, to: *mut f32, head: usize, first: usize, count: usize, factor: f32) {
+    for g in 0..s.group() {
+        for t in 0..count {
+            unsafe {
+                let source = from.add((first + t) * s.q_stride() + (head * s.group() + g) * s.dim);
+                let target = to.add((g * count + t) * s.dim);
+                for i in 0..s.dim {
+                    *target.add(i) = *source.add(i) * factor;
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn dot(a: *const f32, b: *const f32, n: usize) -> f32 {
+    unsafe {
+        let mut acc = ZERO;
+        let mut i = 0;
+        while i + 4 <= n {
+            acc = fma(load(a.add(i)), load(b.add(i)), acc);
+            i += 4;
+        }
+        let mut total = sum(acc);
+        while i < n {
+            total += *a.add(i) * *b.add(i);
+            i += 1;
+        }
+        total
+    }
+}
+
+/// `y += x · factor`.
+#[inline(always)]
+unsafe fn accumulate(y: *mut f32, x: *const f32, factor: f32, n: usize) {
+    unsafe {
+        let f = f32x4_splat(factor);
+        let mut i = 0;
+        while i + 4 <= n {
+            store(y.add(i), fma(load(x.add(i)), f, load(y.add(i))));
+            i += 4;
+        }
+        while i < n {
+            *y.add(i) += *x.add(i) * factor;
+            i += 1;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn rescale(y: *mut f32, factor: f32, n: usize) {
+    unsafe {
+        let f = f32x4_splat(factor);
+        let mut i = 0;
+        while i + 4 <= n {
+            store(y.add(i), f32x4_mul(load(y.add(i)), f));
+            i += 4;
+        }
+        while i < n {
+            *y.add(i) *= factor;
+            i += 1;
+        }
+    }
+}
+
+/// Replaces scores by `e^(score − shift)` and gives their sum.
+#[inline(always)]
+unsafe fn exponentials(s: *mut f32, n: usize, shift: f32) -> f32 {
+    unsafe {
+        let m = f32x4_splat(shift);
+        let mut acc = ZERO;
+        let mut i = 0;
+        while i + 4 <= n {
+            let e = exp(f32x4_sub(load(s.add(i)), m));
+            store(s.add(i), e);
+            acc = f32x4_add(acc, e);
+            i += 4;
+        }
+        let mut total = sum(acc);
+        while i < n {
+            *s.add(i) = exp1(*s.add(i) - shift);
+            total += *s.add(i);
+            i += 1;
+        }
+        total
+    }
+}
+
+unsafe fn max_of(s: *const f32, n: usize) -> f32 {
+    let mut best = NOTHING;
+    for i in 0..n {
+        best = best.max(unsafe { *s.add(i) });
+    }
+    best
+}
+
+unsafe fn zero(p: *mut f32, n: usize) {
+    unsafe { core::ptr::write_bytes(p, 0, n) }
+}
+
+/// Attention; items are tiles of each key head.
+///
+/// Arguments: q, k, v, ranges, out, lse, sizes (8), working memory, its f32 a thread:
+/// `rows · (2 · dim + 64 + 2)` with rows = queries of a tile · heads / key heads.
+pub unsafe fn forward(args: Args, begin: usize, end: usize, thread: usize) {
+    let (q, k, v) = (args.input::<f32>(0), args.input::<f32>(1), args.input::<f32>(2));
+    let (ranges, out, lse) = (args.input::<i32>(3), args.output::<f32>(4), args.output::<f32>(5));
+    let s = Sizes::read(args, 6);
+    let (dim, stride, group) = (s.dim, s.kv_stride(), s.group());
+    unsafe {
+        let work = args.output::<f32>(14).add(thread * args.size(15));
+        let most = s.tile * group;
+        let (rows_q, rows_o) = (work, work.add(most * dim));
+        let scores = work.add(2 * most * dim);
+        let (maxima, totals) = (scores.add(most * BLOCK), scores.add(most * (BLOCK + 1)));
+        for item in begin..end {
+            // Late tiles see most keys: they go first, so that threads end together.
+            let (head, tile) = (item % s.kv_heads, s.tiles() - 1 - item / s.kv_heads);
+            let first = tile * s.tile;
+            let count = s.tile.min(s.queries - first);
+            let rows = group * count;
+            take(&s, q, rows_q, head, first, count, s.scale);
+            zero(rows_o, rows * dim);
+            for r in 0..rows {
+                *maxima.add(r) = NOTHING;
+                *totals.add(r) = 0.0;
+            }
+            let (low, high) = s.union(ranges, first, first + count);
+            let mut j = low;
+            while j < high {
+                let n = BLOCK.min(high - j);
+                let at = j * stride + head * dim;
+                all_dots((rows, n, dim), (rows_q, dim), (k.add(at), stride), (scores, BLOCK), false);
+                for r in 0..rows {
+                    let (a, b) = s.range(ranges, first + r % count);
+                    let row = scores.add(r * BLOCK);
+                    let (a, b) = (a.max(j), b.min(j + n));
+                    if a >= b {
+                        zero(row, n);
+                        continue;
+                    }
+                    let (a, b) = (a - j, b - j);
+                    soften(row.add(a), b - a, maxima.add(r), totals.add(r), rows_o.add(r * dim), dim);
+                    zero(row, a);
+                    zero(row.add(b), n - b);
+                }
+                let small =
+                    Small { m: rows, n: dim, k: n, a_row: BLOCK, a_k: 1, b_row: stride, c_row: dim, add: true };
+                small.run(scores, v.add(at), rows_o);
+                j += n;
+            }
+            for r in 0..rows {
+                let t = first + r % count;
+                let mut from = 1;
+                while from <= s.diagonals {
+                    let n = BLOCK.min(s.diagonals + 1 - from);
+                    let row = scores.add(r * BLOCK);
+                    for i in 0..n {
+                        let at = s.diagonal(from + i, t) * stride + head * dim;
+                        *row.add(i) = dot(rows_q.add(r * dim), k.add(at), dim);
+                    }
+                    soften(row, n, maxima.add(r), totals.add(r), rows_o.add(r * dim), dim);
+                    for i in 0..n {
+                        let at = s.diagonal(from + i, t) * stride + head * dim;
+                        accumulate(rows_o.add(r * dim), v.add(at), *row.add(i), dim);
+                    }
+                    from += n;
+                }
+                let h = head * group + r / count;
+                let total = *totals.add(r);
+                let factor = if total > 0.0 { 1.0 / total } else { 0.0 };
+                let target = out.add(t * s.q_stride() + h * dim);
+                for i in 0..dim {
+                    *target.add(i) = *rows_o.add(r * dim + i) * factor;
+                }
+                *lse.add(t * s.heads + h) = if total > 0.0 { *maxima.add(r) + total.ln() } else { NOTHING };
+            }
+        }
+    }
+}
+
+/// Takes scores into a row's running softmax: they become weights by the new maximum, what was summed before is brought
+/// down to it.
+#[inline(always)]
+unsafe fn soften(s: *mut f32, n: usize, maximum: *mut f32, total: *mut f32, sums: *mut f32, dim: usize) {
+    unsafe {
+        let old = *maximum;
+        let new = old.max(max_of(s, n));
+        if new > old {
+            let factor = if *total > 0.0 { exp1(old - new) } else { 0.0 };
+            *maximum = new;
+            *total *= factor;
+            rescale(sums, factor, dim);
+        }
+        *total += exponentials(s, n, new);
+    }
+}
+
+/// Gradients of attention; items are shares of each key head: share c of C does tiles c, c + C, … and sums dk and dv of the
+/// ranged keys apart from other shares.
+///
+/// Arguments: q, k, v, ranges, out, lse, dout, dq, dk, dv, sizes (8), working memory, its f32 a thread
+/// (`rows · (3 · dim + 2 · 64 + 2)`), C, sums of dk `[C, ranged keys, kv heads · dim]` (dk itself if C = 1), sums of dv.
+pub unsafe fn backward(args: Args, begin: usize, end: usize, thread: usize) {
+    let (q, k, v) = (args.input::<f32>(0), args.input::<f32>(1), args.input::<f32>(2));
+    let (ranges, out, lse, dout) =
+        (args.input::<i32>(3), args.input::<f32>(4), args.input::<f32>(5), args.input::<f32>(6));
+    let (dq, dk, dv) = (args.output::<f32>(7), args.output::<f32>(8), args.output::<f32>(9));
+    let s = Sizes::read(args, 10);
+    let (dim, stride, group) = (s.dim, s.kv_stride(), s.group());
+    let shares = args.size(20);
+    unsafe {
+        let work = args.output::<f32>(18).add(thread * args.size(19));
+        let most = s.tile * group;
+        let (rows_q, rows_d, rows_dq) = (work, work.add(most * dim), work.add(2 * most * dim));
+        let weights = work.add(3 * most * dim);
+        let slopes = weights.add(most * BLOCK);
+        let (deltas, norms) = (slopes.add(most * BLOCK), slopes.add(most * (BLOCK + 1)));
+        for item in begin..end {
+            let (head, share) = (item % s.kv_heads, item / s.kv_heads);
+            let apart = share * s.ranged() * stride;
+            let sum_k = args.output::<f32>(21).add(apart);
+            let sum_v = args.output::<f32>(22).add(apart);
+            for j in 0..s.ranged() {
+                zero(sum_k.add(j * stride + head * dim), dim);
+                zero(sum_v.add(j * stride + head * dim), dim);
+            }
+            let mut tile = share;
+            while tile < s.tiles() {
+                let first = tile * s.tile;
+                tile += shares;
+                let count = s.tile.min(s.queries - first);
+                let rows = group * count;
+                take(&s, q, rows_q, head, first, count, s.scale);
+                take(&s, dout, rows_d, head, first, count, 1.0);
+                zero(rows_dq, rows * dim);
+                for r in 0..rows {
+                    let (t, h) = (first + r % count, head * group + r / count);
+                    *deltas.add(r) = dot(rows_d.add(r * dim), out.add(t * s.q_stride() + h * dim), dim);
+                    *norms.add(r) = *lse.add(t * s.heads + h);
+                }
+                let (low, high) = s.union(ranges, first, first + count);
+                let mut j = low;
+                while j < high {
+                    let n = BLOCK.min(high - j);
+                    let at = j * stride + head * dim;
+                    let size = (rows, n, dim);
+                    all_dots(size, (rows_q, dim), (k.add(at), stride), (weights, BLOCK), false);
+                    all_dots(size, (rows_d, dim), (v.add(at), stride), (slopes, BLOCK), false);
+                    for r in 0..rows {
+                        let (a, b) = s.range(ranges, first + r % count);
+                        let (p, ds) = (weights.add(r * BLOCK), slopes.add(r * BLOCK));
+                        let (a, b) = (a.max(j), b.min(j + n));
+                        let (a, b) = if a < b { (a - j, b - j) } else { (0, 0) };
+                        slope(p.add(a), ds.add(a), b - a, *norms.add(r), *deltas.add(r));
+                        for row in [p, ds] {
+                            zero(row, a);
+                            zero(row.add(b), n - b);
+                        }
+                    }
+                    // dv += pᵀ · dout, dk += dsᵀ · q, dq += ds · k
+                    let across =
+                        Small { m: n, n: dim, k: rows, a_row: 1, a_k: BLOCK, b_row: dim, c_row: stride, add: true };
+                    across.run(weights, rows_d, sum_v.add(at));
+                    across.run(slopes, rows_q, sum_k.add(at));
+                    let along =
+                        Small { m: rows, n: dim, k: n, a_row: BLOCK, a_k: 1, b_row: stride, c_row: dim, add: true };
+                    along.run(slopes, k.add(at), rows_dq);
+                    j += n;
+                }
+                for block in 1..=s.diagonals {
+                    for t in 0..count {
+                        let at = s.diagonal(block, first + t) * stride + head * dim;
+                        zero(dk.add(at), dim);
+                        zero(dv.add(at), dim);
+                        for r in (t..rows).step_by(count) {
+                            let (row_q, row_d) = (rows_q.add(r * dim), rows_d.add(r * dim));
+                            let mut p = dot(row_q, k.add(at), dim);
+                            let mut ds = dot(row_d, v.add(at), dim);
+                            slope(&mut p, &mut ds, 1, *norms.add(r), *deltas.add(r));
+                            accumulate(dv.add(at), row_d, p, dim);
+                            accumulate(dk.add(at), row_q, ds, dim);
+                            accumulate(rows_dq.add(r * dim), k.add(at), ds, dim);
+                        }
+                    }
+                }
+                for r in 0..rows {
+                    let (t, h) = (first + r % count, head * group + r / count);
+                    let target = dq.add(t * s.q_stride() + h * dim);
+                    for i in 0..dim {
+                        *target.add(i) = *rows_dq.add(r * dim + i) * s.scale;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// From scores and `dout · v`: the softmax's weights, and the gradient by the scores.
+#[inline(always)]
+unsafe fn slope(p: *mut f32, ds: *mut f32, n: usize, norm: f32, delta: f32) {
+    unsafe {
+        exponentials(p, n, norm);
+        let d = f32x4_splat(delta);
+        let mut i = 0;
+        while i + 4 <= n {
+            store(ds.add(i), f32x4_mul(load(p.add(i)), f32x4_sub(load(ds.add(i)), d)));
+            i += 4;
+        }
+        while i < n {
+            *ds.add(i) = *p.add(i) * (*ds.add(i) - delta);
+            i += 1;
+        }
+    }
+}
+
+/// Adds the shares up; items are entries. Arguments: shares `[C, N]`, out `[N]`, C, N.
+pub unsafe fn merge(args: Args, begin: usize, end: usize, _thread: usize) {
+    let (parts, out, count, n) = (args.input::<f32>(0), args.output::<f32>(1), args.size(2), args.size(3));
+    unsafe {
+        core::ptr::copy_nonoverlapping(parts.add(begin), out.add(begin), end - begin);
+        for part in 1..count {
+            accumulate(out.add(begin), parts.add(part * n + begin), 1.0, end - begin);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The kernels. Each takes addresses and sizes that the op's `wasm.ts` has made of tensors the backend checked.
+
+pub mod attention;
+pub mod entries;
+pub mod matmul;
+pub mod moves;
+pub mod rows;

@@ -1,0 +1,82 @@
+//! Vectors of four f32: what the kernels are built of.
+
+use core::arch::wasm32::*;
+
+/// `a · b + c`; rounded once where the machine can.
+#[inline(always)]
+pub fn fma(a: v128, b: v128, c: v128) -> v128 {
+    #[cfg(target_feature = "relaxed-simd")]
+    return f32x4_relaxed_madd(a, b, c);
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    f32x4_add(f32x4_mul(a, b), c)
+}
+
+#[inline(always)]
+pub unsafe fn load(p: *const f32) -> v128 {
+    unsafe { v128_load(p as *const v128) }
+}
+
+#[inline(always)]
+pub unsafe fn store(p: *mut f32, v: v128) {
+    unsafe { v128_store(p as *mut v128, v) }
+}
+
+/// One entry in all lanes.
+#[inline(always)]
+pub unsafe fn splat(p: *const f32) -> v128 {
+    unsafe { v128_load32_splat(p as *const u32) }
+}
+
+pub const ZERO: v128 = f32x4(0.0, 0.0, 0.0, 0.0);
+
+/// Sum of the lanes.
+#[inline(always)]
+pub fn sum(v: v128) -> f32 {
+    let pairs = f32x4_add(v, i32x4_shuffle::<2, 3, 0, 1>(v, v));
+    f32x4_extract_lane::<0>(f32x4_add(pairs, i32x4_shuffle::<1, 0, 3, 2>(pairs, pairs)))
+}
+
+/// Largest lane; a NaN counts as nothing.
+#[inline(always)]
+pub fn largest(v: v128) -> f32 {
+    let pairs = f32x4_pmax(v, i32x4_shuffle::<2, 3, 0, 1>(v, v));
+    f32x4_extract_lane::<0>(f32x4_pmax(pairs, i32x4_shuffle::<1, 0, 3, 2>(pairs, pairs)))
+}
+
+/// Rows become columns.
+#[inline(always)]
+pub fn transpose(r: [v128; 4]) -> [v128; 4] {
+    let (a, b) = (i32x4_shuffle::<0, 4, 1, 5>(r[0], r[1]), i32x4_shuffle::<2, 6, 3, 7>(r[0], r[1]));
+    let (c, d) = (i32x4_shuffle::<0, 4, 1, 5>(r[2], r[3]), i32x4_shuffle::<2, 6, 3, 7>(r[2], r[3]));
+    [
+        i32x4_shuffle::<0, 1, 4, 5>(a, c),
+        i32x4_shuffle::<2, 3, 6, 7>(a, c),
+        i32x4_shuffle::<0, 1, 4, 5>(b, d),
+        i32x4_shuffle::<2, 3, 6, 7>(b, d),
+    ]
+}
+
+/// eˣ: `2ⁿ · eʳ` with |r| ≤ ln 2 / 2 and the Taylor polynomial of degree 7, whose rest is 5e-9. Zero below −87.3, infinite
+/// above 88.7.
+#[inline(always)]
+pub fn exp(x: v128) -> v128 {
+    // ln 2 in two parts, the first with zeros at its end so that its product with n is exact.
+    const LN2_HIGH: f32 = 0.693_145_75;
+    const LN2_LOW: f32 = 1.428_606_8e-6;
+    let bounded = f32x4_min(f32x4_max(x, f32x4_splat(-87.3)), f32x4_splat(88.8));
+    let n = f32x4_nearest(f32x4_mul(bounded, f32x4_splat(core::f32::consts::LOG2_E)));
+    let r = f32x4_sub(bounded, f32x4_mul(n, f32x4_splat(LN2_HIGH)));
+    let r = f32x4_sub(r, f32x4_mul(n, f32x4_splat(LN2_LOW)));
+    let mut p = f32x4_splat(1.0 / 5040.0);
+    for factor in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        p = fma(p, r, f32x4_splat(factor));
+    }
+    let power = i32x4_shl(i32x4_add(i32x4_trunc_sat_f32x4(n), i32x4_splat(127)), 23);
+    let result = f32x4_mul(p, power);
+    v128_andnot(result, f32x4_lt(x, f32x4_splat(-87.3)))
+}
+
+/// eˣ of one number, the same as [`exp`] in a lane.
+pub fn exp1(x: f32) -> f32 {
+    f32x4_extract_lane::<0>(exp(f32x4_splat(x)))
+}

@@ -1,0 +1,32 @@
+//! Names of the kernels, as the ops' `wasm.ts` launch them.
+
+use crate::kernels::{attention, entries, matmul, moves, rows};
+use crate::pool::Kernel;
+
+pub static KERNELS: &[(&str, Kernel)] = &[
+    ("matmul_pack", matmul::pack),
+    ("matmul_tiles", matmul::tiles),
+    ("matmul_rows", matmul::rows),
+    ("attention", attention::forward),
+    ("attention_grad", attention::backward),
+    ("merge", attention::merge),
+    ("rmsnorm", rows::rmsnorm),
+    ("rmsnorm_grad", rows::rmsnorm_grad),
+    ("rope", rows::rope),
+    ("kl_rows", rows::kl),
+    ("argmax", rows::argmax),
+    ("block_sums", rows::block_sums),
+    ("total", rows::total),
+    ("column_sums", rows::column_sums),
+    ("add", entries::add),
+    ("mul", entries::mul),
+    ("expand", entries::expand),
+    ("cast", entries::cast),
+    ("swiglu", entries::swiglu),
+    ("swiglu_grad", entries::swiglu_grad),
+    ("adamw", entries::adamw),
+    ("copy", moves::copy),
+    ("clear", moves::clear),
+    ("gather", moves::gather),
+    ("scatter_add", moves::scatter_add),
+];

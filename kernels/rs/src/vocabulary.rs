@@ -1,0 +1,39 @@
+//! Which tokens a draft keeps: those trained on most often.
+
+use wasm_bindgen::prelude::*;
+
+/// Adds to `counts` how often each id stands where the mask is not 0. Gives the index of the first id outside, or −1;
+/// then nothing was counted.
+#[wasm_bindgen]
+pub fn count_tokens(ids: &[i32], mask: &[u8], counts: &mut [f64]) -> i32 {
+    let counted = || ids.iter().zip(mask).enumerate().filter(|(_, (_, m))| **m != 0);
+    if let Some((i, _)) = counted().find(|(_, (id, _))| **id as u32 as usize >= counts.len()) {
+        return i as i32;
+    }
+    for (_, (id, _)) in counted() {
+        counts[*id as usize] += 1.0;
+    }
+    -1
+}
+
+/// The `draft` ids to keep, ascending: by count descending, then by id ascending; if too few were observed, the smallest ids
+/// not yet taken.
+#[wasm_bindgen]
+pub fn select_vocabulary(ids: &[i32], counts: &[i64], draft: usize) -> Vec<i32> {
+    let mut order: Vec<usize> = (0..ids.len()).collect();
+    order.sort_unstable_by_key(|&i| (core::cmp::Reverse(counts[i]), ids[i]));
+    order.truncate(draft);
+    let mut selected: Vec<i32> = order.into_iter().map(|i| ids[i]).collect();
+    if selected.len() < draft {
+        let mut taken = vec![false; draft];
+        for &id in &selected {
+            if let Some(slot) = taken.get_mut(id as usize) {
+                *slot = true;
+            }
+        }
+        let missing = draft - selected.len();
+        selected.extend((0..draft as i32).filter(|&id| !taken[id as usize]).take(missing));
+    }
+    selected.sort_unstable();
+    selected
+}
