@@ -5,9 +5,10 @@
  *
  * @module
  */
-import { crc32, inflateRawSync } from "node:zlib";
+import { inflateRawSync } from "node:zlib";
 import { FormatError } from "../errors.ts";
 import type { OpenFile } from "../files.ts";
+import { checksum } from "./_crc.ts";
 
 const MAX_DIRECTORY = 64 * 1024 * 1024;
 /** A deflated member may grow to this many bytes, or to {@linkcode MAX_RATIO} times its size. */
@@ -54,11 +55,11 @@ export class ZipArchive {
     const start = await this.#dataStart(entry);
     if (entry.deflated) {
       const whole = inflate(await this.#file.read(start, entry.packed), entry, this.#file.path);
-      this.#check(entry, crc32(whole));
+      this.#check(entry, checksum(whole));
       return whole.slice(offset, offset + length);
     }
     const bytes = await this.#file.read(start + offset, length);
-    if (length === entry.size) this.#check(entry, crc32(bytes));
+    if (length === entry.size) this.#check(entry, checksum(bytes));
     else if (!this.#checked.has(entry)) await this.#checkStored(entry, start);
     return bytes;
   }
@@ -66,7 +67,7 @@ export class ZipArchive {
   async #checkStored(entry: ZipEntry, start: number): Promise<void> {
     let sum = 0;
     for (let at = 0; at < entry.size; at += CHUNK) {
-      sum = crc32(await this.#file.read(start + at, Math.min(CHUNK, entry.size - at)), sum);
+      sum = checksum(await this.#file.read(start + at, Math.min(CHUNK, entry.size - at)), sum);
     }
     this.#check(entry, sum);
   }

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { crc32 } from "node:zlib";
 import type { AtomicFile } from "../files.ts";
+import { checksum } from "./_crc.ts";
 
 const U32 = 0xffffffff;
 const ALIGNMENT = 64;
@@ -33,7 +33,7 @@ export class ZipWriter {
   async add(name: string, data: Uint8Array): Promise<number> {
     const member = {
       name: new TextEncoder().encode(name),
-      crc: crc32(data),
+      crc: checksum(data),
       size: data.length,
       header: this.#at,
     };

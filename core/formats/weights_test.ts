@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { golden } from "../../tests/golden.ts";
 import { FormatError, NotFoundError } from "../errors.ts";
-import { hostTensor } from "./dtype.ts";
+import { hostTensor, toFloat32 } from "./dtype.ts";
 import { writeSafetensors } from "./safetensors.ts";
 import { testFolder } from "./_test_folder.ts";
+import { writeTorch } from "./torch.ts";
 import { openWeights } from "./weights.ts";
 
 Deno.test("every golden verifier's weights open from their folder, and each tensor has its size", async () => {
@@ -76,4 +77,15 @@ Deno.test("a folder without weights is said to have none, with what was looked f
     (error) => error instanceof NotFoundError && /model.safetensors, .*pytorch_model.bin/.test(error.message),
   );
   await assert.rejects(openWeights(folder.at("nothing")), NotFoundError);
+});
+
+Deno.test("torch's own files are weights too, alone and by an index", async () => {
+  await using folder = await testFolder();
+  await writeTorch(folder.at("pytorch_model.bin"), { a: hostTensor(Float32Array.of(1, 2), [2]), note: "x" });
+  using alone = await openWeights(folder.path);
+  assert.deepEqual(alone.names(), ["a"]);
+  assert.deepEqual([...toFloat32(await alone.read("a"))], [1, 2]);
+  const index = await folder.put("other.index.json", '{"weight_map":{"a":"pytorch_model.bin"}}');
+  using sharded = await openWeights(index);
+  assert.deepEqual(sharded.spec("a"), { shape: [2], dtype: "f32" });
 });
