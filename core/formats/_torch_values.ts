@@ -108,7 +108,7 @@ export class TorchTensor {
   /** The memory it is a view of. */
   readonly storage: TorchStorage;
 
-  /** @param view must lie within the storage */
+  /** Makes a view, which must lie within the storage. */
   constructor(
     storage: TorchStorage,
     view: { dtype: TorchDType; shape: Shape; strides: readonly number[]; offset: number },

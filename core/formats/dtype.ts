@@ -7,10 +7,10 @@ import { SpeculatorsError } from "../errors.ts";
 import { BYTES, elements, type FileDType, type HostTensor, type Shape } from "../tensor.ts";
 import { bf16Bits, bf16Value, sticky } from "./_bits.ts";
 
-type Elements =
+/** Arrays whose element type says which one a tensor has; `Uint16Array` may also hold the raw bits of bf16 and f16. */
+export type NumberArray =
   | Float64Array
   | Float32Array
-  | Float16Array
   | BigInt64Array
   | BigUint64Array
   | Int32Array
@@ -19,6 +19,8 @@ type Elements =
   | Uint32Array
   | Uint16Array
   | Uint8Array;
+
+type Elements = NumberArray | Float16Array;
 
 const RANGES: Readonly<Partial<Record<FileDType, readonly [bigint, bigint]>>> = {
   i64: [-(2n ** 63n), 2n ** 63n - 1n],
@@ -84,7 +86,7 @@ export function toUint8(tensor: HostTensor): Uint8Array {
  * @throws {SpeculatorsError} `E_RANGE` when the array's length is not that of the shape, or a value does not fit
  */
 export function hostTensor(
-  data: Exclude<Elements, Float16Array>,
+  data: NumberArray,
   shape: Shape,
   dtype?: FileDType,
 ): HostTensor {
@@ -148,7 +150,7 @@ function arrayOf(dtype: FileDType, bytes: Uint8Array): Elements {
   }
 }
 
-function dtypeOf(data: Elements): FileDType {
+function dtypeOf(data: NumberArray): FileDType {
   if (data instanceof Float64Array) return "f64";
   if (data instanceof Float32Array) return "f32";
   if (data instanceof BigInt64Array) return "i64";
