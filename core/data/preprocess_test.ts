@@ -153,3 +153,41 @@ Deno.test("records with messages are read as upstream's ultrachat normaliser rea
   const [record] = goldenLines<{ messages: unknown }>(golden("preprocess", "inputs", "messages.jsonl"));
   assert.deepEqual(normalizeRecord(record), { messages: expected[0]!.conversations });
 });
+
+Deno.test("what cannot be trained on is rejected with a reason", async () => {
+  const model = await goldenModel("tiny");
+  const rule = chooseMaskRule(model);
+  const user = { role: "user", content: "a" };
+  const answer = { role: "assistant", content: "the answer" };
+  const cases: [record: unknown, reason: string][] = [
+    [{ messages: [user] }, "no trained token"],
+    [{ messages: [user, { role: "assistant", content: "" }] }, "no trained token"],
+    [{ messages: [user, { role: "assistant", content: "\ud800" }] }, "cannot be rendered or encoded"],
+    [{ messages: [user, { role: "assistant", content: 3 }] }, "content is not text"],
+    [{}, "no known column"],
+  ];
+  for (const [record, reason] of cases) {
+    const made = preprocessRecord(record, { model, rule });
+    assert.equal("rejected" in made && made.rejected.reason, reason, JSON.stringify(record));
+  }
+  const cut = preprocessRecord({ messages: [user, answer] }, { model, rule, maxLength: 4 });
+  assert.equal("rejected" in cut && cut.rejected.reason, "no trained token");
+  const kept = preprocessRecord({ conversations: [user, answer] }, {
+    model,
+    rule,
+    strictUpstream: true,
+    maxLength: 4,
+  });
+  assert.ok("sequence" in kept);
+});
+
+Deno.test("a document is trained on as a whole, and cut", async () => {
+  const model = await goldenModel("tiny");
+  const made = preprocessRecord({ text: "Once upon a time there was a king." }, {
+    model,
+    rule: chooseMaskRule(model),
+    maxLength: 5,
+  });
+  assert.ok("sequence" in made);
+  assert.deepEqual([...made.sequence.lossMask], [1, 1, 1, 1, 1]);
+});
