@@ -1,8 +1,10 @@
-/** The draft suite over each built-in plugin, for the smallest golden verifier that is read. */
+/** The draft suite over each built-in plugin and the example of one, for the smallest golden verifier that is read. */
+import type { DraftOptions, DraftPlugin } from "../core/plugin.ts";
 import { openVerifier } from "../core/verifier.ts";
+import lookup from "../examples/lookup_draft.ts";
 import { builtins } from "../plugins/mod.ts";
 import { draftConformance } from "./conformance/draft.ts";
-import { devices } from "./devices.ts";
+import { type Device, devices } from "./devices.ts";
 import { golden, goldenJson } from "./golden.ts";
 
 const registry = builtins();
@@ -22,42 +24,52 @@ function vocabulary(size: number): { d2t: BigInt64Array; t2d: Uint8Array } {
   };
 }
 
-const variants = [
+interface Variant {
+  readonly title: string;
+  readonly options: DraftOptions;
+  /** With a draft vocabulary of its own. */
+  readonly mapped?: boolean;
+}
+
+function testDraft(plugin: DraftPlugin, { title, options, mapped = false }: Variant, device: Device): void {
+  draftConformance({
+    name: `draft ${plugin.name} (${title}) on ${device.name}`,
+    trainable: plugin.trainable,
+    ...(device.skip === undefined ? {} : { skip: device.skip }),
+    open: async () => {
+      using stack = new DisposableStack();
+      const backend = stack.use(await device.open());
+      const verifier = stack.use(await openVerifier(golden("verifiers", smallest![0]), { registry }));
+      const algorithm = await plugin.load();
+      const map = mapped ? vocabulary(verifier.info.vocabSize) : null;
+      const config = algorithm.configure(verifier.info, {
+        ...options,
+        layerIds: [0, 1, verifier.info.layers],
+        ...(map ? { draftVocabSize: map.d2t.length } : {}),
+      });
+      const owned = stack.move();
+      return {
+        algorithm,
+        config,
+        backend,
+        verifier: verifier.info,
+        sources: { verifier: verifier.weights, vocabulary: map },
+        [Symbol.dispose]: () => owned.dispose(),
+      };
+    },
+  });
+}
+
+const VARIANTS: readonly Variant[] = [
   { title: "one layer", options: { normBeforeResidual: true } },
   { title: "two layers, own vocabulary", options: { numLayers: 2, normBeforeResidual: false }, mapped: true },
   { title: "qwen3 layers, trained embedding", options: { draftArch: "qwen3", embedRequiresGrad: true } },
 ];
 
-for (const { name } of registry.list("draft")) {
-  const plugin = await registry.get("draft", name);
-  for (const device of devices()) {
-    for (const { title, options, mapped = false } of variants) {
-      draftConformance({
-        name: `draft ${name} (${title}) on ${device.name}`,
-        trainable: plugin.trainable,
-        ...(device.skip === undefined ? {} : { skip: device.skip }),
-        open: async () => {
-          using stack = new DisposableStack();
-          const backend = stack.use(await device.open());
-          const verifier = stack.use(await openVerifier(golden("verifiers", smallest![0]), { registry }));
-          const algorithm = await plugin.load();
-          const map = mapped ? vocabulary(verifier.info.vocabSize) : null;
-          const config = algorithm.configure(verifier.info, {
-            ...options,
-            layerIds: [0, 1, verifier.info.layers],
-            ...(map ? { draftVocabSize: map.d2t.length } : {}),
-          });
-          const owned = stack.move();
-          return {
-            algorithm,
-            config,
-            backend,
-            verifier: verifier.info,
-            sources: { verifier: verifier.weights, vocabulary: map },
-            [Symbol.dispose]: () => owned.dispose(),
-          };
-        },
-      });
-    }
+for (const device of devices()) {
+  for (const { name } of registry.list("draft")) {
+    const plugin = await registry.get("draft", name);
+    for (const variant of VARIANTS) testDraft(plugin, variant, device);
   }
+  testDraft(lookup, { title: "without weights", options: {} }, device);
 }

@@ -20,6 +20,7 @@ export {
   type SuiteOptions,
 } from "./backend.ts";
 export { comparisonSuite } from "./comparison.ts";
+export { draftConformance, type DraftSubject, type OpenDraft } from "./draft.ts";
 export type { AnyOpCases, OpCase, OpCases, Refusal, Tolerance } from "./op_cases.ts";
 export {
   exactly,
@@ -35,3 +36,4 @@ export {
 export { array, type HostArray } from "./reference/array.ts";
 export type { Reference } from "./reference/types.ts";
 export { ReferenceBackend } from "./reference/backend.ts";
+export { type OpenModel, verifierConformance, type VerifierSubject } from "./verifier.ts";
