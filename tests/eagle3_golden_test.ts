@@ -264,8 +264,8 @@ async function checkSteps(opened: Opened, name: string, entry: Eagle3Case): Prom
       const gradients = new Map([...parameters.keys()].map((key, i) => [key, found[i]!]));
       const { norm } = optimizer.update(state, { parameters, gradients, lr });
       const [[gotLoss], [gotNorm]] = await backend.readAll([loss, norm]) as [Float32Array, Float32Array];
-      assert.ok(Math.abs(gotLoss! - want.loss) <= 1e-4 * want.loss, `${kind} ${step}: loss ${gotLoss}`);
-      assert.ok(Math.abs(gotNorm! - want.grad_norm) <= 1e-3 * want.grad_norm, `${kind} ${step}: ${gotNorm}`);
+      assert.ok(Math.abs(gotLoss! - want.loss) <= 1e-5 * want.loss, `${kind} ${step}: loss ${gotLoss}`);
+      assert.ok(Math.abs(gotNorm! - want.grad_norm) <= 1e-4 * want.grad_norm, `${kind} ${step}: ${gotNorm}`);
     }
     const bound = entry.kind === "llama" ? 3e-4 : 5e-3;
     for (const stored of after.names().filter((key) => key.startsWith(`${kind}.`))) {
