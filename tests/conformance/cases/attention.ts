@@ -62,6 +62,9 @@ type Heads = readonly [heads: number, kvHeads: number, headDim: number];
 
 const HEADS: readonly Heads[] = [[1, 1, 1], [4, 2, 16], [6, 1, 10], [3, 3, 33]];
 
+/** More queries than workgroups fit along one axis of a dispatch. */
+const LONG: Layout = { name: "70000 queries", rows: 70000, keys: 70000, range: (t) => [t - t % 2, t + 1] };
+
 /** Shapes that all layouts need not be tried with. */
 const WIDE: readonly Heads[] = [[2, 1, 64], [4, 4, 24], [2, 2, 128], [1, 1, 129]];
 
@@ -109,6 +112,7 @@ function backward(layout: Layout, heads: Heads): OpCase<AttentionAttrs> {
 
 function all(make: (layout: Layout, heads: Heads) => OpCase<AttentionAttrs>): OpCase<AttentionAttrs>[] {
   return [
+    make(LONG, [1, 1, 1]),
     ...LAYOUTS.flatMap((layout, i) =>
       [HEADS[i % 4]!, HEADS[(i + 1) % 4]!].map((heads) => make(layout, heads))
     ),

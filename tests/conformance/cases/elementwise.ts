@@ -11,7 +11,8 @@ import {
 } from "../../../kernels/ops/elementwise/mod.ts";
 import { swigluGradOp, swigluOp } from "../../../kernels/ops/swiglu/mod.ts";
 import type { AnyOpCases, OpCase, OpCases, Refusal } from "../op_cases.ts";
-import { exactly, inputs, normal } from "../random.ts";
+import { exactly, inputs, normal, type Source } from "../random.ts";
+import { array } from "../reference/array.ts";
 import { add, cast, expand, mul, swiglu, swigluGrad } from "../reference/elementwise.ts";
 
 type None = Record<never, never>;
@@ -50,16 +51,30 @@ const MISFITS: readonly Refusal<None>[] = [
   { name: "one input", inputs: [{ shape: [3], dtype: "f32" }], attrs: {} },
 ];
 
+/** More entries than workgroups of 64 fit along one axis of a dispatch. */
+const LONG = 65536 * 64 + 5;
+
 function pairs<A extends object>(attrs: A): OpCase<A>[] {
-  return PAIRS.map(([name, a, b]) => ({
-    name,
-    inputs: inputs(normal(a), normal(b)),
-    attrs,
-    gradient: [0, 1],
-  }));
+  return [
+    ...PAIRS.map(([name, a, b]) => ({
+      name,
+      inputs: inputs(normal(a), normal(b)),
+      attrs,
+      gradient: [0, 1],
+    })),
+    { name: `${LONG} entries`, inputs: inputs(ramp([LONG]), ramp([1])), attrs },
+  ];
 }
 
 const itself = { inputs: inputs(normal([33]), normal([33])), gradient: [0], repeats: { 1: 0 } };
+
+/** Numbers that cost little to draw. */
+function ramp(shape: Shape): Source {
+  return () => {
+    const size = shape.reduce((a, b) => a * b, 1);
+    return array(shape, Float64Array.from({ length: size }, (_, i) => (i % 4093) / 64 - 30));
+  };
+}
 
 const ENTRY = { entry: 3e-7, largest: 1e-7 };
 
@@ -93,11 +108,11 @@ const spread: OpCases<ExpandAttrs> = {
   op: expandOp,
   reference: expand,
   tolerance: {},
-  cases: ([[1], [3], [17, 129], [2, 3, 5], [0], [0, 4], []] as const).map((shape) => ({
+  cases: ([[1], [3], [17, 129], [2, 3, 5], [0], [0, 4], [], [LONG]] as const).map((shape) => ({
     name: `to [${shape.join(", ")}]`,
     inputs: inputs(normal([1])),
     attrs: { shape },
-    gradient: [0],
+    ...(shape[0] === LONG ? {} : { gradient: [0] }),
   })),
   refusals: [
     { name: "more than one number", inputs: [{ shape: [2], dtype: "f32" }], attrs: { shape: [2] } },
@@ -141,6 +156,7 @@ const dtypes: OpCases<CastAttrs> = {
   tolerance: {},
   cases: [
     ...FLOATS.flatMap((from) => FLOATS.flatMap((to) => casts(from, to))),
+    { name: `${LONG} from f32 to bf16`, inputs: inputs(ramp([LONG])), attrs: { dtype: "bf16" } },
     ...(["bf16", "f16"] as const).map((from) => ({
       name: `17 from ${from} to f32, with a gradient in f32`,
       inputs: inputs(normal([17], from)),

@@ -48,6 +48,7 @@ const lookups: OpCases<None> = {
       attrs: {},
       gradient: [0],
     },
+    { name: "70000 ids", inputs: inputs(normal([7, 3]), integers([70000], -1, 8)), attrs: {} },
     {
       name: "no ids",
       inputs: inputs(normal([3, 2]), integers([0], 0, 3)),
@@ -95,6 +96,8 @@ const sums: OpCases<ScatterAddAttrs> = {
     added([17, 129], 129),
     added([3, 64], 1000),
     added([300, 5], 1),
+    { ...added([70000, 3], 2), tolerance: { largest: 2e-5 } },
+    added([3, 2], 70000),
     added([0, 5], 3),
     added([5, 0], 3),
     {

@@ -115,6 +115,14 @@ const products: OpCases<MatmulAttrs> = {
       gradient: [0],
       repeats: { 1: 0 },
     },
+    { name: "70000 rows", inputs: inputs(normal([70000, 3]), normal([3, 2])), attrs: {} },
+    { name: "70000 columns", inputs: inputs(normal([2, 3]), normal([3, 70000])), attrs: {} },
+    {
+      name: "300000 rows of a weight",
+      inputs: inputs(normal([1, 1]), normal([300000, 1])),
+      attrs: { transB: true },
+    },
+    { name: "a batch of 70000", inputs: inputs(normal([70000, 1, 2]), normal([70000, 2, 1])), attrs: {} },
     {
       name: "a long inner size",
       inputs: inputs(normal([2, 1537]), normal([5, 1537])),

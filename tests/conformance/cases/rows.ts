@@ -58,7 +58,7 @@ const largest: OpCases<None> = {
   op: argmaxOp,
   reference: argmax,
   cases: [
-    ...([[1, 1], [3, 17], [17, 3], [129, 129], [2, 5003], [0, 5]] as const).map((shape) => ({
+    ...([[1, 1], [3, 17], [17, 3], [129, 129], [2, 5003], [70000, 3], [0, 5]] as const).map((shape) => ({
       name: shape.join(" × "),
       inputs: inputs(normal(shape)),
       attrs: {},
@@ -81,6 +81,7 @@ const NORMED: readonly [rows: number, groups: number, n: number][] = [
   [5, 4, 33],
   [300, 2, 64],
   [2, 1, 2049],
+  [70000, 1, 3],
 ];
 
 const norms: OpCases<RmsnormAttrs> = {
@@ -179,6 +180,7 @@ const rotations: OpCases<RopeAttrs> = {
     ...turned(17, 3, 10),
     ...turned(129, 4, 64),
     ...turned(5, 1, 258),
+    ...turned(70000, 1, 2),
     ...turned(0, 2, 4),
   ],
   refusals: [

@@ -24,29 +24,23 @@ export function array(shape: Shape, data?: ArrayLike<number>, dtype: DType = "f3
   return { shape, dtype, data: values };
 }
 
-const cell = () => new DataView(new ArrayBuffer(4));
+const CELL = new DataView(new ArrayBuffer(4));
 
 /** The number that 16 bits mean. */
 export function fromBits(bits: number, dtype: "bf16" | "f16"): number {
-  const view = cell();
-  if (dtype === "f16") {
-    view.setUint16(0, bits);
-    return view.getFloat16(0);
-  }
-  view.setUint16(0, bits);
-  return view.getFloat32(0);
+  CELL.setUint32(0, bits << 16);
+  return dtype === "f16" ? CELL.getFloat16(0) : CELL.getFloat32(0);
 }
 
 /** The 16 bits nearest to a number of single precision, ties to even. */
 export function toBits(value: number, dtype: "bf16" | "f16"): number {
-  const view = cell();
   if (dtype === "f16") {
-    view.setFloat16(0, value);
-    return view.getUint16(0);
+    CELL.setFloat16(0, value);
+    return CELL.getUint16(0);
   }
   if (Number.isNaN(value)) return 0x7fc0;
-  view.setFloat32(0, value);
-  const bits = view.getUint32(0), half = bits & 0xffff, high = bits >>> 16;
+  CELL.setFloat32(0, value);
+  const bits = CELL.getUint32(0), half = bits & 0xffff, high = bits >>> 16;
   const up = half > 0x8000 || (half === 0x8000 && (high & 1) === 1);
   return (high + (up ? 1 : 0)) & 0xffff;
 }
