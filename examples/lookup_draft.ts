@@ -7,7 +7,13 @@
  *
  * @module
  */
-import { definePlugin, newSpeculatorsConfig, type ProposerSession, type SpeculatorConfig } from "../mod.ts";
+import {
+  definePlugin,
+  type DraftPlugin,
+  newSpeculatorsConfig,
+  type ProposerSession,
+  type SpeculatorConfig,
+} from "../mod.ts";
 
 const MATCH = 2; // tokens that must be the same
 
@@ -22,7 +28,7 @@ function lookup(history: Int32Array, count: number): Int32Array {
   return new Int32Array(0);
 }
 
-export default definePlugin({
+const plugin: DraftPlugin = definePlugin({
   apiVersion: 1,
   kind: "draft",
   name: "lookup",
@@ -62,3 +68,5 @@ export default definePlugin({
       }),
     }),
 });
+
+export default plugin;
