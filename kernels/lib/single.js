@@ -1,11 +1,11 @@
 /* @ts-self-types="./single.d.ts" */
 
 /**
- * Adds to `counts` how often each id stands where the mask is not 0. Gives the index of the first id outside, or −1;
- * then nothing was counted.
+ * Adds to `counts` how often each id stands where the mask is 1. Gives the index of the first such id outside, or −1; if
+ * there is one, nothing was counted.
  * @param {Int32Array | number[]} ids
  * @param {Uint8Array | number[]} mask
- * @param {Float64Array} counts
+ * @param {BigInt64Array} counts
  * @returns {number}
  */
 export function count_tokens(ids, mask, counts) {
@@ -15,7 +15,7 @@ export function count_tokens(ids, mask, counts) {
         len0 = WASM_VECTOR_LEN;
         ptr1 = passArray8ToWasm0(mask, wasm.__wbindgen_malloc);
         len1 = WASM_VECTOR_LEN;
-        ptr2 = passArrayF64ToWasm0(counts, wasm.__wbindgen_malloc);
+        ptr2 = passArray64ToWasm0(counts, wasm.__wbindgen_malloc);
         len2 = WASM_VECTOR_LEN;
     } catch (e) {
         if (ptr2) { wasm.__wbindgen_free(ptr2, len2 * 8, 8); }
@@ -109,14 +109,6 @@ function getBigUint64ArrayMemory0() {
     return cachedBigUint64ArrayMemory0;
 }
 
-let cachedFloat64ArrayMemory0 = null;
-function getFloat64ArrayMemory0() {
-    if (cachedFloat64ArrayMemory0 === null || cachedFloat64ArrayMemory0.byteLength === 0) {
-        cachedFloat64ArrayMemory0 = new Float64Array(wasm.memory.buffer);
-    }
-    return cachedFloat64ArrayMemory0;
-}
-
 let cachedInt32ArrayMemory0 = null;
 function getInt32ArrayMemory0() {
     if (cachedInt32ArrayMemory0 === null || cachedInt32ArrayMemory0.byteLength === 0) {
@@ -167,13 +159,6 @@ function passArray8ToWasm0(arg, malloc) {
     return ptr;
 }
 
-function passArrayF64ToWasm0(arg, malloc) {
-    const ptr = malloc(arg.length * 8, 8) >>> 0;
-    getFloat64ArrayMemory0().set(arg, ptr / 8);
-    WASM_VECTOR_LEN = arg.length;
-    return ptr;
-}
-
 let cachedTextDecoder = new TextDecoder('utf-8', { ignoreBOM: true });
 cachedTextDecoder.decode();
 const MAX_SAFARI_DECODE_BYTES = 2146435072;
@@ -196,7 +181,6 @@ function __wbg_finalize_init(instance, module) {
     wasm = instance.exports;
     wasmModule = module;
     cachedBigUint64ArrayMemory0 = null;
-    cachedFloat64ArrayMemory0 = null;
     cachedInt32ArrayMemory0 = null;
     cachedUint32ArrayMemory0 = null;
     cachedUint8ArrayMemory0 = null;

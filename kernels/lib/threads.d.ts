@@ -2,10 +2,10 @@
 /* eslint-disable */
 
 /**
- * Adds to `counts` how often each id stands where the mask is not 0. Gives the index of the first id outside, or −1;
- * then nothing was counted.
+ * Adds to `counts` how often each id stands where the mask is 1. Gives the index of the first such id outside, or −1; if
+ * there is one, nothing was counted.
  */
-export function count_tokens(ids: Int32Array | number[], mask: Uint8Array | number[], counts: Float64Array): number;
+export function count_tokens(ids: Int32Array | number[], mask: Uint8Array | number[], counts: BigInt64Array): number;
 
 /**
  * Names of the kernels in the order of their numbers, joined by commas.

@@ -4,7 +4,7 @@ import { DTYPE_CODE, lines, type Wasm, workspace } from "../_wasm.ts";
 import { type MatmulAttrs, sizes } from "./mod.ts";
 
 /** Rows of `a` up to which packing a stored-transposed `b` costs more than it gains. */
-const FEW_ROWS = 8;
+const FEW_ROWS = 24;
 /** Entries of each side that are packed at once. */
 const PACKED = 4 << 20;
 /** Multiplications that are worth a thread's while. */

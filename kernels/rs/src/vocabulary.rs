@@ -2,16 +2,16 @@
 
 use wasm_bindgen::prelude::*;
 
-/// Adds to `counts` how often each id stands where the mask is not 0. Gives the index of the first id outside, or −1;
-/// then nothing was counted.
+/// Adds to `counts` how often each id stands where the mask is 1. Gives the index of the first such id outside, or −1; if
+/// there is one, nothing was counted.
 #[wasm_bindgen]
-pub fn count_tokens(ids: &[i32], mask: &[u8], counts: &mut [f64]) -> i32 {
-    let counted = || ids.iter().zip(mask).enumerate().filter(|(_, (_, m))| **m != 0);
+pub fn count_tokens(ids: &[i32], mask: &[u8], counts: &mut [i64]) -> i32 {
+    let counted = || ids.iter().zip(mask).enumerate().filter(|(_, (_, m))| **m == 1);
     if let Some((i, _)) = counted().find(|(_, (id, _))| **id as u32 as usize >= counts.len()) {
         return i as i32;
     }
     for (_, (id, _)) in counted() {
-        counts[*id as usize] += 1.0;
+        counts[*id as usize] += 1;
     }
     -1
 }

@@ -88,27 +88,15 @@ unsafe fn micro(a: *const f32, b: *const f32, depth: usize, c: *mut f32, stride:
     unsafe {
         let mut acc = [[ZERO; 2]; 4];
         let (mut a, mut b) = (a, b);
-        macro_rules! step {
-            ($k:literal) => {
-                let (b0, b1) = (load(b.add($k * 8)), load(b.add($k * 8 + 4)));
-                for (i, row) in acc.iter_mut().enumerate() {
-                    let x = splat(a.add($k * 4 + i));
-                    row[0] = fma(x, b0, row[0]);
-                    row[1] = fma(x, b1, row[1]);
-                }
-            };
-        }
-        let mut left = depth;
-        while left >= 4 {
-            step!(0);
-            step!(1);
-            step!(2);
-            step!(3);
-            (a, b, left) = (a.add(16), b.add(32), left - 4);
-        }
-        while left > 0 {
-            step!(0);
-            (a, b, left) = (a.add(4), b.add(8), left - 1);
+        // One step a turn: in an unrolled loop the compiler loads for several steps first, and spills.
+        for _ in 0..depth {
+            let (b0, b1) = (load(b), load(b.add(4)));
+            for (i, row) in acc.iter_mut().enumerate() {
+                let x = splat(a.add(i));
+                row[0] = fma(x, b0, row[0]);
+                row[1] = fma(x, b1, row[1]);
+            }
+            (a, b) = (a.add(4), b.add(8));
         }
         for (i, row) in acc.iter().enumerate() {
             let out = c.add(i * stride);
@@ -243,35 +231,34 @@ pub unsafe fn all_dots<T: Element>(
             }
         };
     }
-    macro_rules! rows {
-        ($j:expr, $c:literal) => {
+    unsafe {
+        let mut j = 0;
+        while j + 4 <= n {
             let mut i = 0;
             while i + 4 <= m {
-                block!(i, $j, 4, $c);
+                block!(i, j, 4, 2);
+                block!(i, j + 2, 4, 2);
                 i += 4;
             }
             match m - i {
-                1 => { block!(i, $j, 1, $c); }
-                2 => { block!(i, $j, 2, $c); }
-                3 => { block!(i, $j, 3, $c); }
+                1 => { block!(i, j, 1, 4); }
+                2 => { block!(i, j, 2, 4); }
+                3 => { block!(i, j, 3, 2); block!(i, j + 2, 3, 2); }
                 _ => {}
             }
-        };
-    }
-    unsafe {
-        let mut j = 0;
-        if m == 1 {
-            while j + 4 <= n {
-                block!(0, j, 1, 4);
-                j += 4;
+            j += 4;
+        }
+        while j < n {
+            let mut i = 0;
+            while i + 4 <= m {
+                block!(i, j, 4, 1);
+                i += 4;
             }
-        }
-        while j + 2 <= n {
-            rows!(j, 2);
-            j += 2;
-        }
-        if j < n {
-            rows!(j, 1);
+            while i < m {
+                block!(i, j, 1, 1);
+                i += 1;
+            }
+            j += 1;
         }
     }
 }
