@@ -1,9 +1,10 @@
 /** Opening a trained speculator beside its verifier, ready to propose. */
-import { checkConfig, readSpeculatorConfig, speculativeTokens } from "./config/mod.ts";
+import { checkConfig, type CommonConfig, readSpeculatorConfig, speculativeTokens } from "./config/mod.ts";
 import type { Draft } from "./decode/decode.ts";
-import { ConfigError } from "./errors.ts";
+import { ConfigError, PluginError, SpeculatorsError } from "./errors.ts";
+import { requireFolder } from "./folders.ts";
 import { openWeights } from "./formats/weights.ts";
-import type { SpeculatorConfig, VerifierModel } from "./plugin.ts";
+import type { DraftPlugin, SpeculatorConfig, VerifierModel } from "./plugin.ts";
 import type { Registry } from "./registry.ts";
 import { uploadDraft } from "./draft_tensors.ts";
 import type { OpenedVerifier } from "./verifier.ts";
@@ -16,6 +17,8 @@ export interface OpenSpeculator extends Disposable {
   readonly numSpecTokens: number;
   /** What the decoding loop takes. */
   readonly draft: Draft;
+  /** Why it may do badly with this verifier, as far as can be told; `null` when nothing speaks against it. */
+  readonly doubt: string | null;
 }
 
 /**
@@ -29,9 +32,30 @@ export async function openSpeculator(
   folder: string,
   options: { readonly registry: Registry; readonly verifier: OpenedVerifier; readonly model: VerifierModel },
 ): Promise<OpenSpeculator> {
-  const { registry, verifier, model } = options;
+  await requireFolder(folder, {
+    what: "a speculator",
+    hint: "Give a checkpoint of train, or a folder like it",
+  });
   const common = await readSpeculatorConfig(folder);
-  const plugin = await registry.get("draft", common.speculators_model_type);
+  const plugin = await options.registry.get("draft", common.speculators_model_type);
+  try {
+    return await assemble(folder, { ...options, common, plugin });
+  } catch (cause) {
+    if (cause instanceof SpeculatorsError) throw cause;
+    throw new PluginError(plugin.name, "it failed while it was made ready", { cause });
+  }
+}
+
+async function assemble(
+  folder: string,
+  what: {
+    readonly verifier: OpenedVerifier;
+    readonly model: VerifierModel;
+    readonly common: CommonConfig;
+    readonly plugin: DraftPlugin;
+  },
+): Promise<OpenSpeculator> {
+  const { verifier, model, common, plugin } = what;
   const algorithm = await plugin.load();
   const config = await checkConfig(algorithm.schema, common, { where: `${folder}/config.json` });
   const needs = algorithm.needs(config, verifier.info);
@@ -64,9 +88,20 @@ export async function openSpeculator(
     config,
     numSpecTokens: speculativeTokens(common),
     draft: { name: plugin.name, proposer, layers: needs.layers },
+    doubt: doubtOf(common, verifier),
     [Symbol.dispose]() {
       proposer[Symbol.dispose]();
       tensors[Symbol.dispose]();
     },
   };
+}
+
+/** A speculator names the architecture it was trained for; another one's states mean something else. */
+function doubtOf(config: CommonConfig, { info }: OpenedVerifier): string | null {
+  const trained = config.speculators_config.verifier.architectures;
+  if (trained.length === 0 || info.architectures.length === 0) return null;
+  if (trained.some((name) => info.architectures.includes(name))) return null;
+  return `The speculator was trained for ${trained.join(", ")}, and ${info.nameOrPath} is ${
+    info.architectures.join(", ")
+  }: few proposals will be accepted`;
 }

@@ -7,6 +7,7 @@
 import { join } from "node:path";
 import { AbortedError, ConfigError, FormatError, NotFoundError } from "./errors.ts";
 import { readJson } from "./files.ts";
+import { requireFolder } from "./folders.ts";
 import type { TensorSource } from "./formats/source.ts";
 import { openWeights } from "./formats/weights.ts";
 import type {
@@ -84,28 +85,17 @@ export async function openVerifier(
   nameOrPath: string,
   options: OpenVerifierOptions,
 ): Promise<OpenedVerifier> {
-  const folder = await localFolder(nameOrPath);
+  const folder = nameOrPath;
+  await requireFolder(folder, {
+    what: "a model",
+    hint: "Give a local folder with config.json and safetensors weights; download a hub model first",
+  });
   const config = await readConfig(join(folder, "config.json"));
   const plugin = await options.registry.find("verifier", (plugin) => plugin.matches(config));
   if (!plugin) throw await unknownArchitecture(nameOrPath, config, options.registry);
   const architecture = await plugin.load();
   const info = await withGenerationConfig(architecture.info(config, nameOrPath), folder);
   return new Opened({ info, plugin, architecture, folder }, await openWeights(folder));
-}
-
-async function localFolder(nameOrPath: string): Promise<string> {
-  const info = await Deno.stat(nameOrPath).catch((cause) => {
-    throw new NotFoundError(nameOrPath, "expected the folder of a model, received nothing under that name", {
-      hint: "Give a local folder with config.json and safetensors weights; download a hub model first",
-      cause,
-    });
-  });
-  if (!info.isDirectory) {
-    throw new NotFoundError(nameOrPath, "expected the folder of a model, received a file", {
-      hint: "Give the folder that the file is in",
-    });
-  }
-  return nameOrPath;
 }
 
 async function readConfig(path: string): Promise<Config> {

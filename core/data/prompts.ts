@@ -3,8 +3,10 @@
  *
  * @module
  */
+import type { Message } from "../text/chat_template.ts";
 import type { TextModel } from "../text/model.ts";
 import { normalizeRecord } from "./normalize.ts";
+import type { Rejections } from "./rejections.ts";
 import { openRecords } from "./source.ts";
 
 /** What prompts are read. */
@@ -13,6 +15,8 @@ export interface PromptOptions {
   readonly text: TextModel;
   /** Most prompts; all unless given. */
   readonly limit?: number;
+  /** Told which records are left out. */
+  readonly rejections?: Rejections;
 }
 
 /**
@@ -28,13 +32,18 @@ export async function readPrompts(paths: readonly string[], options: PromptOptio
     using source = await openRecords(path);
     for (let i = 0; i < source.count && prompts.length < limit; i++) {
       const found = await source.read(i);
-      if ("rejected" in found) continue;
-      const normalized = normalizeRecord(found.record);
-      if (!("messages" in normalized)) continue;
-      const turn = normalized.messages.find((message) => message.role === "user");
-      if (turn === undefined) continue;
-      prompts.push(text.encode(text.render([turn], { addGenerationPrompt: true })).ids);
+      const turn = "rejected" in found ? found.rejected : firstTurn(found.record);
+      if (typeof turn === "string") options.rejections?.add(turn, source, found.line);
+      else prompts.push(text.encode(text.render([turn], { addGenerationPrompt: true })).ids);
     }
   }
   return prompts;
+}
+
+/** The first user turn of a record, or why there is none. */
+function firstTurn(record: Readonly<Record<string, unknown>>): Message | string {
+  const normalized = normalizeRecord(record);
+  if ("rejected" in normalized) return normalized.rejected.reason;
+  if ("document" in normalized) return "no conversation";
+  return normalized.messages.find((message) => message.role === "user") ?? "no user turn";
 }

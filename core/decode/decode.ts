@@ -5,10 +5,11 @@
  *
  * @module
  */
-import { AbortedError, ConfigError, PluginError, SpeculatorsError } from "../errors.ts";
+import { ConfigError, PluginError, SpeculatorsError } from "../errors.ts";
 import type { KvCache, Proposal, Proposer, ProposerSession, VerifierModel } from "../plugin.ts";
 import type { CoreOps } from "../runtime.ts";
 import type { Tensor } from "../tensor.ts";
+import { turn } from "../turn.ts";
 import { acceptOrDraw, draw, probabilities, type Sampling, type Uniform } from "./sampling.ts";
 
 /** A draft at hand. */
@@ -254,8 +255,14 @@ class Decoder implements Disposable {
   }
 }
 
-function checkProposal(name: string, { tokens, parents }: Proposal, count: number): void {
-  const n = tokens.shape[0] ?? 0;
+function checkProposal(name: string, proposal: Proposal | undefined, count: number): void {
+  if (!Array.isArray(proposal?.tokens?.shape) || !Array.isArray(proposal.parents)) {
+    throw new PluginError(
+      name,
+      "expected propose() to give tokens and their parents, received something else",
+    );
+  }
+  const { tokens, parents } = proposal, n = tokens.shape[0] ?? 0;
   if (tokens.dtype !== "i32" || tokens.shape.length !== 1 || parents.length !== n) {
     throw new PluginError(
       name,
@@ -291,7 +298,7 @@ export async function* decode(
   // A text may fill the model's positions, not go past them: so it ends at the same token with and without a draft.
   let left = Math.min(options.maxTokens, model.info.maxPositions - prompt.length);
   for (let first = true; left > 0; first = false) {
-    if (options.signal?.aborted) throw new AbortedError();
+    await turn(options.signal);
     const round = first ? await decoder.prefill() : await decoder.round();
     const tokens = round.tokens.slice(0, left);
     left -= tokens.length;

@@ -70,15 +70,22 @@ export async function writeCheckpoint(folder: string, checkpoint: Checkpoint): P
   }
 }
 
-/** The newest checkpoint of a run, or `null` when there is none. Half-written folders do not count. */
+/**
+ * The newest checkpoint of a run, or `null` when there is none. Half-written folders do not count.
+ *
+ * @throws {WriteError} when the name is a file's
+ */
 export async function latestCheckpoint(folder: string): Promise<string | null> {
   let newest = -1;
   try {
     for await (const entry of Deno.readDir(folder)) {
       if (entry.isDirectory && /^\d+$/.test(entry.name)) newest = Math.max(newest, Number(entry.name));
     }
-  } catch (error) {
-    ignoreMissing(error);
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotADirectory) {
+      throw new WriteError(folder, "expected a folder for checkpoints, received a file", { cause });
+    }
+    ignoreMissing(cause);
   }
   return newest < 0 ? null : join(folder, String(newest));
 }

@@ -4,22 +4,25 @@
  *
  * @module
  */
-import { extname } from "node:path";
+import { dirname, extname } from "node:path";
 import { type DataConfig, writeDataConfig } from "../data/data_config.ts";
 import { writeLengths } from "../data/lengths.ts";
 import { preprocessRecord } from "../data/preprocess.ts";
+import { Rejections } from "../data/rejections.ts";
 import { numpyPermutation, PythonRandom } from "../data/random.ts";
 import { openRecords, type RecordSource } from "../data/source.ts";
 import { openSampleStore, type SampleEnding, type SampleStore } from "../data/store.ts";
 import { writeFrequencies } from "../data/frequencies.ts";
 import { countTokens, type TokenFrequencies } from "../data/vocabulary.ts";
-import { AbortedError, ConfigError, NotFoundError } from "../errors.ts";
+import { ConfigError, NotFoundError, PluginError, SpeculatorsError } from "../errors.ts";
 import type { Stage } from "../events.ts";
+import { requireWritable } from "../folders.ts";
 import { convert } from "../formats/dtype.ts";
-import type { Engine } from "../plugin.ts";
+import type { Engine, EnginePlugin } from "../plugin.ts";
 import type { Runtime } from "../runtime.ts";
-import type { Backend } from "../tensor.ts";
+import type { Backend, HostTensor } from "../tensor.ts";
 import { chooseMaskRule, loadTextModel } from "../text/mod.ts";
+import { turn } from "../turn.ts";
 import { openVerifier } from "../verifier.ts";
 import { checkSameData } from "./same_data.ts";
 
@@ -113,25 +116,27 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
       dtype: { bf16: "bfloat16", f16: "float16", f32: "float32" }[dtype],
       ending: extname(store.path(0)).slice(1),
     };
-    await checkSameData(outputDir, config);
     const there = new Set(await store.list());
-    await Deno.mkdir(outputDir, { recursive: true });
-    await writeDataConfig(outputDir, config);
+    if (there.size > 0) await checkSameData(outputDir, config);
     const order = selectRecords(sources, { seed, maxSamples: options.maxSamples ?? Infinity });
+    const tokenFreqPath = options.tokenFreqPath ?? "token_freq.pt";
+    await requireWritable(outputDir);
+    await requireWritable(dirname(tokenFreqPath));
     const turnDropout = options.turnDropout ? { turnDropout: new PythonRandom(seed) } : {};
     const frequencies: TokenFrequencies = new Map(), lengths = new Map<number, number>();
-    const rejected: Record<string, number> = {};
+    const rejections = new Rejections();
     let index = 0, fresh = 0, tokens = 0, trainedTokens = 0, waiting: Pending[] = [];
 
-    using capture = new Capture(options, { runtime, verifier, store, layers, dtype });
+    const plugin = await enginePlugin(options, runtime);
+    await using capture = new Capture(options, { runtime, verifier, plugin, store, layers, dtype, config });
     for (const [done, { source, record }] of order.entries()) {
-      if (runtime.signal?.aborted) throw new AbortedError();
+      await turn(runtime.signal);
       const found = await source.read(record);
       const made = "rejected" in found
         ? { rejected: { reason: found.rejected } }
         : preprocessRecord(found.record, { model: text, rule, maxLength: seqLength, ...turnDropout });
       if ("rejected" in made) {
-        rejected[made.rejected.reason] = (rejected[made.rejected.reason] ?? 0) + 1;
+        rejections.add(made.rejected.reason, source, found.line);
       } else {
         const { ids, lossMask } = made.sequence;
         countTokens(frequencies, ids, lossMask);
@@ -156,13 +161,23 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
       };
     }
     await capture.finish();
-    for (const [reason, count] of Object.entries(rejected)) {
-      const text = `${count} of ${order.length} conversations left out: ${reason}`;
+    if (index === 0) {
+      throw new NotFoundError(
+        options.trainDataPath.join(", "),
+        `expected conversations to train on, received ${order.length} records that are none: ${rejections.summary()}`,
+        {
+          hint: 'Give a conversation a line, as {"messages": [{"role": "user", "content": "…"}, ' +
+            '{"role": "assistant", "content": "…"}]}',
+        },
+      );
+    }
+    for (const text of rejections.sentences(order.length)) {
       yield { type: "note", stage: "datagen", level: "warning", text };
     }
-    await writeFrequencies(options.tokenFreqPath ?? "token_freq.pt", frequencies);
+    await writeFrequencies(tokenFreqPath, frequencies);
     await writeLengths(outputDir, lengths);
     await writeDataConfig(outputDir, { ...config, numSamples: index });
+    const rejected = rejections.counts();
     return { folder: outputDir, samples: index, fresh, tokens, trainedTokens, rejected };
   } finally {
     for (const source of sources) source[Symbol.dispose]();
@@ -170,32 +185,37 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
 }
 
 /** Runs the verifier and writes samples; the files of one batch are written while the next one is computed. */
-class Capture implements Disposable {
+class Capture implements AsyncDisposable {
   readonly #open: () => Promise<Engine>;
+  readonly #plugin: EnginePlugin;
   readonly #store: SampleStore;
   readonly #layers: readonly number[];
   readonly #dtype: "bf16" | "f16" | "f32";
+  readonly #config: DataConfig;
   #engine: Engine | null = null;
   #backend: Backend | null = null;
-  #writing: Promise<unknown> = Promise.resolve();
+  #writes: Promise<void>[] = [];
 
   constructor(
     options: DatagenOptions,
     what: {
       runtime: Runtime;
       verifier: Awaited<ReturnType<typeof openVerifier>>;
+      plugin: EnginePlugin;
       store: SampleStore;
       layers: readonly number[];
       dtype: "bf16" | "f16" | "f32";
+      config: DataConfig;
     },
   ) {
-    const { runtime, verifier } = what;
+    const { runtime, verifier, plugin } = what;
+    this.#plugin = plugin;
     this.#store = what.store;
     this.#layers = what.layers;
     this.#dtype = what.dtype;
-    this.#open = async () => {
-      const plugin = await runtime.registry.get("engine", options.engine ?? "local");
-      return await plugin.open({
+    this.#config = what.config;
+    this.#open = () =>
+      plugin.open({
         info: verifier.info,
         loadVerifier: async () => {
           this.#backend = await runtime.openBackend();
@@ -203,32 +223,52 @@ class Capture implements Disposable {
         },
         ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
       });
-    };
   }
 
   async write(samples: readonly Pending[]): Promise<void> {
     if (samples.length === 0) return;
-    this.#engine ??= await this.#open();
-    const states = await this.#engine.capture(samples.map(({ ids }) => ids), this.#layers);
-    await this.#writing;
-    this.#writing = Promise.all(samples.map(({ index, ids, lossMask }, i) =>
+    if (!this.#engine) {
+      this.#engine = await this.#open();
+      // Says what the samples are, so it is there before the first of them, and not without one.
+      await writeDataConfig(this.#store.folder, this.#config);
+    }
+    const states = await this.#states(this.#engine, samples);
+    await this.finish();
+    this.#writes = samples.map(({ index, ids, lossMask }, i) =>
       this.#store.write(index, {
         inputIds: ids,
         lossMask,
         hidden: states[i]!.map((state) => convert(state, this.#dtype)),
       })
-    ));
-    this.#writing.catch(() => {}); // reported when it is awaited
+    );
+    for (const write of this.#writes) write.catch(() => {}); // reported when it is awaited
+  }
+
+  async #states(engine: Engine, samples: readonly Pending[]): Promise<HostTensor[][]> {
+    try {
+      return await engine.capture(samples.map(({ ids }) => ids), this.#layers);
+    } catch (cause) {
+      if (cause instanceof SpeculatorsError) throw cause;
+      throw new PluginError(this.#plugin.name, "it failed while capturing hidden states", { cause });
+    }
   }
 
   async finish(): Promise<void> {
-    await this.#writing;
+    await Promise.all(this.#writes);
   }
 
-  [Symbol.dispose](): void {
+  /** Waits for files being written: none is left half-written when the program ends. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled(this.#writes);
     this.#engine?.[Symbol.dispose]();
     this.#backend?.[Symbol.dispose]();
   }
+}
+
+async function enginePlugin(options: DatagenOptions, runtime: Runtime): Promise<EnginePlugin> {
+  const plugin = await runtime.registry.get("engine", options.engine ?? "local");
+  if (plugin.capabilities.capture) return plugin;
+  throw new ConfigError("engine", `expected one that captures hidden states, received "${plugin.name}"`);
 }
 
 async function openAll(paths: readonly string[]): Promise<RecordSource[]> {

@@ -4,10 +4,11 @@
  * @module
  */
 import { readPrompts } from "../data/prompts.ts";
+import { Rejections } from "../data/rejections.ts";
 import { Acceptance, type AcceptanceRates } from "../decode/acceptance.ts";
 import { decode, type DecodeOptions } from "../decode/decode.ts";
 import { PythonRandom } from "../data/random.ts";
-import { ConfigError } from "../errors.ts";
+import { NotFoundError } from "../errors.ts";
 import type { Stage } from "../events.ts";
 import type { VerifierModel } from "../plugin.ts";
 import type { Runtime } from "../runtime.ts";
@@ -61,15 +62,25 @@ interface Timed {
  * Evaluates a speculator. Each prompt is decoded without and with it, one after the other, so that a machine that is
  * busy for a while slows both.
  *
- * @throws {ConfigError} when there is no prompt, or the speculator does not fit the verifier
+ * @throws {NotFoundError} when a file or a model is not there, or there is no prompt
+ * @throws {ConfigError} when the speculator does not fit the verifier
  */
 export async function* evaluate(options: EvaluateOptions, runtime: Runtime): Stage<EvaluateResult> {
   const { maxTokens = 64, temperature = 0, limit = Infinity } = options;
   using verifier = await openVerifier(options.base, runtime);
   const text = await loadTextModel(verifier.folder);
-  const prompts = await readPrompts(options.data, { text, limit });
+  const rejections = new Rejections(), prompts = await readPrompts(options.data, { text, limit, rejections });
+  const rejected = Object.values(rejections.counts()).reduce((a, b) => a + b, 0);
   if (prompts.length === 0) {
-    throw new ConfigError(options.data.join(", "), "expected conversations with a user turn, received none");
+    const found = rejected === 0 ? "none" : `${rejected} records that are none: ${rejections.summary()}`;
+    throw new NotFoundError(
+      options.data.join(", "),
+      `expected conversations with a user turn, received ${found}`,
+      { hint: 'Give a conversation a line, as {"messages": [{"role": "user", "content": "…"}]}' },
+    );
+  }
+  for (const text of rejections.sentences(prompts.length + rejected)) {
+    yield { type: "note", stage: "evaluate", level: "warning", text };
   }
   using backend = await runtime.openBackend();
   using model = await verifier.load(backend, runtime.signal ? { signal: runtime.signal } : {});
@@ -78,6 +89,7 @@ export async function* evaluate(options: EvaluateOptions, runtime: Runtime): Sta
     verifier,
     model,
   });
+  if (speculator.doubt) yield { type: "note", stage: "evaluate", level: "warning", text: speculator.doubt };
   const sampling = {
     temperature,
     ...(options.topP === undefined ? {} : { topP: options.topP }),

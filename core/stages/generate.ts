@@ -57,6 +57,7 @@ export async function* generate(options: GenerateOptions, runtime: Runtime): Sta
   using speculator = options.speculator
     ? await openSpeculator(options.speculator, { registry: runtime.registry, verifier, model })
     : null;
+  if (speculator?.doubt) yield { type: "note", stage: "generate", level: "warning", text: speculator.doubt };
   const random = new PythonRandom(options.seed ?? 0),
     stream = new TextStream(text.tokenizer, { skipSpecialTokens: true });
   const acceptance = new Acceptance(), tokens: number[] = [];

@@ -1,7 +1,11 @@
 /** The samples of one or several data folders, and which of them are held out. */
 import { splitSamples } from "../data/split.ts";
 import { openSampleStore, type SampleStore } from "../data/store.ts";
+import { NotFoundError } from "../errors.ts";
+import { requireFolder } from "../folders.ts";
 import type { SampleList } from "./batches.ts";
+
+const HINT = "Make samples with the command datagen, and give its --output-dir";
 
 /** A list that closes its stores. */
 export type OpenSampleList = SampleList & Disposable;
@@ -9,17 +13,24 @@ export type OpenSampleList = SampleList & Disposable;
 /**
  * Opens data folders and lists their samples in order.
  *
- * @throws {NotFoundError} when a folder is not there
+ * @throws {NotFoundError} when a folder is not there or has no samples
  */
 export async function listSamples(folders: readonly string[]): Promise<OpenSampleList> {
   const stores: SampleStore[] = [],
     items: { store: SampleStore; index: number }[] = [],
     lengths: number[] = [];
   for (const folder of folders) {
+    await requireFolder(folder, { what: "samples", hint: HINT });
     const store = await openSampleStore(folder);
     stores.push(store);
     const found = await store.lengths();
-    for (const index of await store.list()) {
+    const indices = await store.list();
+    if (indices.length === 0) {
+      throw new NotFoundError(folder, "expected samples named data_{i}.pt or .safetensors, received none", {
+        hint: HINT,
+      });
+    }
+    for (const index of indices) {
       items.push({ store, index });
       lengths.push(found.get(index) ?? 0);
     }

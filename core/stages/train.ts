@@ -11,6 +11,7 @@ import { openWeights } from "../formats/weights.ts";
 import { adamw, type OptimizerState } from "../optim.ts";
 import { exportState, importState } from "../optim_state.ts";
 import type { TensorSource } from "../formats/source.ts";
+import { requireWritable } from "../folders.ts";
 import type { DraftOptions, Objective } from "../plugin.ts";
 import type { Runtime } from "../runtime.ts";
 import { schedule, type ScheduleName } from "../schedule.ts";
@@ -156,6 +157,7 @@ export async function* train(options: TrainOptions, runtime: Runtime): Stage<Tra
   using source: TensorSource | null = resumed ? await openWeights(resumed) : null;
   using draft = await prepareDraft(options, settings, { runtime, checkpoint: resumed, source });
   await checkWidths(draft, train);
+  await requireWritable(options.savePath);
   using backend = await runtime.openBackend();
   using tensors = uploadDraft(backend, draft.host, draft.infos);
   const objective = draft.objective(settings);
@@ -179,12 +181,11 @@ export async function* train(options: TrainOptions, runtime: Runtime): Stage<Tra
     cycles: settings.schedulerNumCosineCycles,
   });
   if (resumed && before) {
-    yield {
-      type: "note",
-      stage: "train",
-      level: "info",
-      text: `goes on after epoch ${before.epoch} from ${resumed}`,
-    };
+    const finished = before.epoch + 1 >= settings.epochs;
+    const text = finished
+      ? `${resumed} is the last of ${settings.epochs} epochs already, nothing is left to train`
+      : `goes on from ${resumed}, with epoch ${before.epoch + 2} of ${settings.epochs}`;
+    yield { type: "note", stage: "train", level: "info", text };
   }
   let step = before?.step ?? 0, tokens = 0, checkpoint = resumed ?? "", metrics = before?.validation ?? null;
   backend.resetPeak();
