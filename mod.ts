@@ -82,6 +82,7 @@ export type { ScheduleName } from "./core/schedule.ts";
 export { datagen, type DatagenOptions, type DatagenResult } from "./core/stages/datagen.ts";
 export { evaluate, type EvaluateOptions, type EvaluateResult } from "./core/stages/evaluate.ts";
 export { generate, type GenerateOptions, type GenerateResult } from "./core/stages/generate.ts";
+export { logged, type LoggedOptions } from "./core/stages/logged.ts";
 export { train, type TrainOptions, type TrainResult } from "./core/stages/train.ts";
 export { vocabMap, type VocabMapOptions, type VocabMapResult } from "./core/stages/vocab_map.ts";
 
