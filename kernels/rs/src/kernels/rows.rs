@@ -11,7 +11,7 @@ pub unsafe fn rmsnorm(args: Args, begin: usize, end: usize, _thread: usize) {
     for run in begin..end {
         unsafe {
             let (x, out) = (x.add(run * n), out.add(run * n));
-            let factor = inverse_rms(x, n, eps);
+            let factor = inverse_rms(x, n, eps) as f32;
             let f = f32x4_splat(factor);
             let mut i = 0;
             while i + 4 <= n {
@@ -26,8 +26,10 @@ pub unsafe fn rmsnorm(args: Args, begin: usize, end: usize, _thread: usize) {
     }
 }
 
+/// Entries past the last whole vector are summed in f64: where a row is that short, gradients are differences of almost
+/// equal numbers.
 #[inline(always)]
-unsafe fn inverse_rms(x: *const f32, n: usize, eps: f32) -> f32 {
+unsafe fn inverse_rms(x: *const f32, n: usize, eps: f32) -> f64 {
     unsafe {
         let (mut a, mut b) = (ZERO, ZERO);
         let mut i = 0;
@@ -36,12 +38,12 @@ unsafe fn inverse_rms(x: *const f32, n: usize, eps: f32) -> f32 {
             (a, b) = (fma(u, u, a), fma(v, v, b));
             i += 8;
         }
-        let mut total = sum(f32x4_add(a, b));
+        let mut total = sum(f32x4_add(a, b)) as f64;
         while i < n {
-            total += *x.add(i) * *x.add(i);
+            total += *x.add(i) as f64 * *x.add(i) as f64;
             i += 1;
         }
-        1.0 / (total / n as f32 + eps).sqrt()
+        1.0 / (total / n as f64 + eps as f64).sqrt()
     }
 }
 
@@ -66,13 +68,13 @@ pub unsafe fn rmsnorm_grad(args: Args, begin: usize, end: usize, _thread: usize)
                     acc = fma(f32x4_mul(load(weight.add(i)), load(d.add(i))), load(x.add(i)), acc);
                     i += 4;
                 }
-                let mut total = sum(acc);
+                let mut total = sum(acc) as f64;
                 while i < n {
-                    total += *weight.add(i) * *d.add(i) * *x.add(i);
+                    total += *weight.add(i) as f64 * *d.add(i) as f64 * *x.add(i) as f64;
                     i += 1;
                 }
-                let back = total * r * r / n as f32;
-                let (rv, bv) = (f32x4_splat(r), f32x4_splat(back));
+                let back = total * r * r / n as f64;
+                let (rv, bv) = (f32x4_splat(r as f32), f32x4_splat(back as f32));
                 let mut i = 0;
                 while i + 4 <= n {
                     let (xi, di) = (load(x.add(i)), load(d.add(i)));
@@ -82,8 +84,9 @@ pub unsafe fn rmsnorm_grad(args: Args, begin: usize, end: usize, _thread: usize)
                     i += 4;
                 }
                 while i < n {
-                    *dx.add(i) = r * (*weight.add(i) * *d.add(i) - *x.add(i) * back);
-                    *dweight.add(i) += *d.add(i) * *x.add(i) * r;
+                    let (xi, di) = (*x.add(i) as f64, *d.add(i) as f64);
+                    *dx.add(i) = (r * (*weight.add(i) as f64 * di - xi * back)) as f32;
+                    *dweight.add(i) += (di * xi * r) as f32;
                     i += 1;
                 }
             }
