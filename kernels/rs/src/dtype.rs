@@ -7,6 +7,16 @@ use core::arch::wasm32::*;
 pub trait Element: Copy {
     /// Four entries from an address on.
     unsafe fn load4(p: *const Self) -> v128;
+    /// Eight entries from an address on, in an order of its own.
+    #[inline(always)]
+    unsafe fn load8(p: *const Self) -> [v128; 2] {
+        unsafe { [Self::load4(p), Self::load4(p.add(4))] }
+    }
+    /// Eight f32 in the order of [`Element::load8`].
+    #[inline(always)]
+    unsafe fn beside8(p: *const f32) -> [v128; 2] {
+        unsafe { [load(p), load(p.add(4))] }
+    }
     /// One entry.
     unsafe fn load1(p: *const Self) -> f32;
 }
@@ -32,6 +42,17 @@ impl Element for Bf16 {
     unsafe fn load4(p: *const Bf16) -> v128 {
         // Not a shuffle with zeros: V8 makes that two byte shuffles, three times as slow in a product.
         i32x4_shl(unsafe { u32x4_load_extend_u16x4(p as *const u16) }, 16)
+    }
+    // Entries of even index, then those of odd index: each is a single instruction away.
+    #[inline(always)]
+    unsafe fn load8(p: *const Bf16) -> [v128; 2] {
+        let pairs = unsafe { v128_load(p as *const v128) };
+        [i32x4_shl(pairs, 16), v128_and(pairs, u32x4_splat(0xffff_0000))]
+    }
+    #[inline(always)]
+    unsafe fn beside8(p: *const f32) -> [v128; 2] {
+        let (x, y) = unsafe { (load(p), load(p.add(4))) };
+        [i32x4_shuffle::<0, 2, 4, 6>(x, y), i32x4_shuffle::<1, 3, 5, 7>(x, y)]
     }
     #[inline(always)]
     unsafe fn load1(p: *const Bf16) -> f32 {

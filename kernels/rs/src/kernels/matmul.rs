@@ -172,7 +172,8 @@ unsafe fn edge(
     }
 }
 
-/// `R × C` dot products over `depth` entries.
+/// `R × C` dot products over `depth` entries. Each is summed in one order, whatever R and C: a row's products do not
+/// depend on the rows beside it, so a model's answer to a token does not depend on how many it is given at once.
 #[inline(always)]
 unsafe fn dots<T: Element, const R: usize, const C: usize>(
     a: *const f32,
@@ -184,6 +185,20 @@ unsafe fn dots<T: Element, const R: usize, const C: usize>(
     unsafe {
         let mut acc = [[ZERO; C]; R];
         let mut k = 0;
+        while k + 8 <= depth {
+            let mut x = [[ZERO; 2]; R];
+            for (r, x) in x.iter_mut().enumerate() {
+                *x = T::beside8(a.add(r * a_stride + k));
+            }
+            for c in 0..C {
+                let y = T::load8(b.add(c * b_stride + k));
+                for r in 0..R {
+                    acc[r][c] = fma(x[r][0], y[0], acc[r][c]);
+                    acc[r][c] = fma(x[r][1], y[1], acc[r][c]);
+                }
+            }
+            k += 8;
+        }
         while k + 4 <= depth {
             let mut x = [ZERO; R];
             for (r, x) in x.iter_mut().enumerate() {
@@ -233,6 +248,13 @@ pub unsafe fn all_dots<T: Element>(
     }
     unsafe {
         let mut j = 0;
+        if m == 1 {
+            // As many sums as it takes for none to wait for itself.
+            while j + 8 <= n {
+                block!(0, j, 1, 8);
+                j += 8;
+            }
+        }
         while j + 4 <= n {
             let mut i = 0;
             while i + 4 <= m {
