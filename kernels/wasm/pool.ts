@@ -10,6 +10,12 @@ const MAX_ARGS = 48;
 /** Milliseconds to wait for helpers to leave; they need a fraction of one. */
 const FAREWELL = 50;
 
+/** Whether a worker may be loaded: a local one is read by Deno only where reading is allowed. */
+function mayLoad(url: URL): boolean {
+  if (url.protocol !== "file:" || typeof Deno === "undefined") return true;
+  return Deno.permissions.querySync({ name: "read", path: url }).state === "granted";
+}
+
 /** The caller and its helpers. A job never waits for a helper that has not joined it. */
 export class Pool {
   /** Threads, with the caller. */
@@ -94,13 +100,12 @@ export class Pool {
 
   #spawn(thread: number): void {
     const { module, exports: { memory } } = this.#runtime;
-    let worker: Worker;
-    try {
-      worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-    } catch {
-      this.#broken = true; // fewer threads compute the same
+    const url = new URL("./worker.ts", import.meta.url);
+    if (!mayLoad(url)) { // fewer threads compute the same
+      this.#broken = true;
       return;
     }
+    const worker = new Worker(url, { type: "module" });
     const ready = new Promise<boolean>((resolve) => {
       worker.onmessage = ({ data }) => {
         if (data === "ready") return resolve(true);
