@@ -1,5 +1,5 @@
 /** Elements of files brought to a dtype that a backend holds. */
-import { ConfigError } from "../core/errors.ts";
+import { ShapeError } from "../core/errors.ts";
 import {
   BYTES,
   type DType,
@@ -96,7 +96,7 @@ function writer(dtype: DType, view: DataView): (at: number, value: number) => vo
  * A tensor's elements as little-endian bytes of a dtype that backends hold: its own where possible, else the nearest
  * (`f64` → f32, integers → i32, `bool` → u8). Narrowing floats rounds to nearest even.
  *
- * @throws {ConfigError} when the length does not fit the shape, or an integer does not fit the dtype
+ * @throws {ShapeError} when the length does not fit the shape, or an integer does not fit the dtype
  */
 export function toHeld(
   data: HostTensor,
@@ -104,7 +104,7 @@ export function toHeld(
 ): { dtype: DType; bytes: Uint8Array } {
   const count = elements(data.shape), size = BYTES[data.dtype];
   if (data.bytes.byteLength !== count * size) {
-    throw new ConfigError(
+    throw new ShapeError(
       "upload",
       `expected ${count * size} bytes for ${data.dtype}[${
         data.shape.join(", ")
@@ -124,7 +124,7 @@ export function toHeld(
   for (let i = 0; i < count; i++) {
     const value = read(i * size);
     if (value < low || value > high) {
-      throw new ConfigError("upload", `expected ${dtype} from ${low} to ${high}, received ${value} at ${i}`);
+      throw new ShapeError("upload", `expected ${dtype} from ${low} to ${high}, received ${value} at ${i}`);
     }
     write(i * BYTES[dtype], value);
   }

@@ -7,6 +7,8 @@ export interface WebgpuOptions {
   readonly powerPreference?: "high-performance" | "low-power";
   /** Bytes of freed buffers kept for reuse; 256 MiB if absent. */
   readonly poolBytes?: number;
+  /** Bytes that one binding may cover; the adapter's limit if absent. Larger tensors are worked in blocks. */
+  readonly maxBinding?: number;
 }
 
 /** Limits that computing needs; the adapter's own values are asked for. */

@@ -1,5 +1,6 @@
 /** Text of the backward passes. Each output has one writer, so nothing depends on the order of workgroups. */
 import { LANES, PARAMS, perEntry, RANGE_OF, rowOf, type Tiles } from "./_tiles.ts";
+import exponential from "../exponential.wgsl" with { type: "text" };
 
 const undress = (text: string) => text.replaceAll(/if \(.*?\) \{ (.*?) \}/g, "$1");
 
@@ -59,6 +60,7 @@ var<workgroup> grads: array<f32, ${rows * Math.max(keys, 2 * LANES)}>;
 var<workgroup> tile: vec2<u32>;
 
 ${RANGE_OF}
+${exponential}
 @compute @workgroup_size(${invocations})
 fn main(
   @builtin(workgroup_id) w: vec3<u32>,
@@ -112,7 +114,7 @@ ${undress(each((i) => `var acc${i} = 0.0;`, "  "))}
           score += q_tile[r * ${dim}u + i] * k_tile[j * ${dim}u + i];
           dp += d_tile[r * ${dim}u + i] * v_tile[j * ${dim}u + i];
         }
-        ds = exp(score - normaliser) * (dp - delta);
+        ds = exponential(score - normaliser) * (dp - delta);
       }
       grads[r * ${keys}u + j] = ds;
     }
@@ -140,7 +142,7 @@ ${each((i, entry) => `acc${i} += ds * k_tile[j * ${dim}u + ${entry}];`, "      "
       dp += grads[r * ${2 * LANES}u + ${LANES}u + j];
     }
     workgroupBarrier();
-    let weight = exp(score - normaliser);
+    let weight = exponential(score - normaliser);
     let ds = weight * (dp - delta);
 ${each((i, entry) => `acc${i} += ds * k[start + ${entry}];`)}
     if (real && lane == 0u) {
@@ -183,6 +185,7 @@ var<workgroup> weights: array<vec2<f32>, ${rows * keys}>; // p and ds of a row a
 var<workgroup> tile: vec2<u32>;
 
 ${RANGE_OF}
+${exponential}
 @compute @workgroup_size(${invocations})
 fn main(
   @builtin(workgroup_id) w: vec3<u32>,
@@ -229,7 +232,7 @@ ${undress(each((i) => `var dk${i} = 0.0; var dv${i} = 0.0;`, "  "))}
           dp += d_tile[r * ${dim}u + i] * v_tile[j * ${dim}u + i];
         }
         let row = query * ${heads}u + head;
-        let weight = exp(score - lse[row]);
+        let weight = exponential(score - lse[row]);
         pair = vec2<f32>(weight, weight * (dp - side[row]));
       }
       weights[r * ${keys}u + j] = pair;

@@ -3,6 +3,7 @@
  * that any of them sees; eight lanes share a row, each scores every eighth key and holds every eighth entry of the output.
  */
 import { LANES, PARAMS, perEntry, RANGE_OF, rowOf, type Tiles } from "./_tiles.ts";
+import exponential from "../exponential.wgsl" with { type: "text" };
 
 /** The kernel's text. */
 export function forwardCode(tiles: Tiles): string {
@@ -25,6 +26,7 @@ var<workgroup> high: atomic<u32>;
 var<workgroup> bounds: vec2<u32>;
 
 ${RANGE_OF}
+${exponential}
 @compute @workgroup_size(${invocations})
 fn main(
   @builtin(workgroup_id) w: vec3<u32>,
@@ -83,11 +85,11 @@ ${each((i) => `var acc${i} = 0.0;`, "  ").replaceAll(/if \(.*?\) \{ (.*?) \}/g, 
     for (var j = 0u; j < ${keys}u; j++) {
       next = max(next, scores[r * ${keys}u + j]);
     }
-    let fade = exp(top - next);
+    let fade = exponential(top - next);
     workgroupBarrier();
     for (var j = lane; j < ${keys}u; j += ${LANES}u) {
       let score = scores[r * ${keys}u + j];
-      scores[r * ${keys}u + j] = select(0.0, exp(score - next), score > -1e30);
+      scores[r * ${keys}u + j] = select(0.0, exponential(score - next), score > -1e30);
     }
     workgroupBarrier();
     sum *= fade;
@@ -115,8 +117,8 @@ ${each((i, entry) => `acc${i} += weight * kv_tile[j * ${dim}u + ${entry}];`, "  
     }
     workgroupBarrier();
     let next = max(top, score);
-    let fade = exp(top - next);
-    let weight = exp(score - next);
+    let fade = exponential(top - next);
+    let weight = exponential(score - next);
     sum = sum * fade + weight;
 ${each((i, entry) => `acc${i} = acc${i} * fade + weight * v[start + ${entry}];`)}
     top = next;

@@ -1,9 +1,17 @@
 /** Rows by number on WebGPU. */
-import { BYTES, elements, type Spec, type WgslLimits, type WgslPass } from "../../../core/tensor.ts";
+import {
+  BYTES,
+  elements,
+  type Spec,
+  type WgslBinding,
+  type WgslLimits,
+  type WgslPass,
+} from "../../../core/tensor.ts";
 import { fold, inputWindow, outputWindow, perElement, runs, u32, window } from "../_wgsl.ts";
 import { gatherCode } from "./_gather.ts";
-import scatterAddCode from "./scatter_add.wgsl" with { type: "text" };
-import zeroCode from "./zero.wgsl" with { type: "text" };
+import addCode from "./scatter_add.wgsl" with { type: "text" };
+import clearCode from "./scatter_clear.wgsl" with { type: "text" };
+import firstCode from "./scatter_first.wgsl" with { type: "text" };
 import type { ScatterAddAttrs } from "./mod.ts";
 
 /** `table[ids]`, in runs of the table's rows and of the output's. */
@@ -52,17 +60,22 @@ export function wgslScatterAdd(
   const [count, width] = inputs[0]!.shape as [number, number];
   if (rows * width === 0) return [];
   return runs(rows, 4 * width, limits.maxBinding).flatMap((run) => {
-    const part = window(run.start * width, run.count * width, 4), words = part.size / 4;
-    const zero: WgslPass = {
-      code: zeroCode,
-      bind: [outputWindow(0, part)],
-      params: [u32(part.shift), u32(words)],
-      grid: perElement(words - part.shift),
-    };
-    return [zero, {
-      code: scatterAddCode,
-      bind: [{ input: 0 }, { input: 1 }, outputWindow(0, part)],
-      params: [count, width, run.start, run.start + run.count, part.shift].map(u32),
+    const part = window(run.start * width, run.count * width, 4), end = run.start + run.count;
+    const first: WgslBinding = { scratch: "first", bytes: 4 * run.count };
+    return [{
+      code: clearCode,
+      bind: [outputWindow(0, part), first],
+      params: [width, part.shift, run.count].map(u32),
+      grid: perElement(run.count * width),
+    }, {
+      code: firstCode,
+      bind: [{ input: 1 }, first],
+      params: [count, run.start, end].map(u32),
+      grid: perElement(count),
+    }, {
+      code: addCode,
+      bind: [{ input: 0 }, { input: 1 }, first, outputWindow(0, part)],
+      params: [count, width, run.start, end, part.shift].map(u32),
       grid: fold(count),
     }];
   });

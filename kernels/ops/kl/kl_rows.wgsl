@@ -45,7 +45,8 @@ fn main(
 
   var sum = vec2<f32>(0.0);
   for (var i = l; i < width; i += 256u) {
-    sum += exp(vec2<f32>(logits[start + i], targets[start + i]) - top);
+    let x = vec2<f32>(logits[start + i], targets[start + i]) - top;
+    sum += vec2<f32>(exponential(x.x), exponential(x.y));
   }
   part[l] = sum;
   for (var half = 128u; half > 0u; half >>= 1u) {
@@ -63,7 +64,7 @@ fn main(
   var divergence = 0.0;
   for (var i = l; i < width; i += 256u) {
     let x = vec2<f32>(logits[start + i], targets[start + i]) - top;
-    let q = exp(x) * scale;
+    let q = vec2<f32>(exponential(x.x), exponential(x.y)) * scale;
     if (q.y > 0.0) {
       divergence += q.y * ((x.y - normaliser.y) - (x.x - normaliser.x));
     }

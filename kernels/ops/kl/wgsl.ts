@@ -1,7 +1,8 @@
 /** KL divergence of rows on WebGPU. */
 import type { Spec, WgslLimits, WgslPass } from "../../../core/tensor.ts";
 import { fold, inputWindow, outputWindow, runs, u32, window } from "../_wgsl.ts";
-import code from "./kl_rows.wgsl" with { type: "text" };
+import exponential from "../exponential.wgsl" with { type: "text" };
+import rowsCode from "./kl_rows.wgsl" with { type: "text" };
 
 /** Loss and gradient of every row. */
 export function wgsl(
@@ -14,7 +15,7 @@ export function wgsl(
   return runs(rows, 4 * width, limits.maxBinding).map(({ start, count }) => {
     const part = window(start * width, count * width, 4);
     return {
-      code,
+      code: exponential + rowsCode,
       bind: [
         inputWindow(0, part),
         inputWindow(1, part),

@@ -11,7 +11,7 @@ struct Params {
 
 // The exponential is of a negative number, so that it cannot overflow.
 fn sigmoid(x: f32) -> f32 {
-  let e = exp(-abs(x));
+  let e = exponential(-abs(x));
   return select(e, 1.0, x >= 0.0) / (1.0 + e);
 }
 

@@ -23,7 +23,7 @@ fn main(
   }
   let g = gate[p.shift + i];
   let d = dout[p.shift + i];
-  let e = exp(-abs(g));
+  let e = exponential(-abs(g));
   let s = select(e, 1.0, g >= 0.0) / (1.0 + e);
   let rest = select(1.0, e, g >= 0.0) / (1.0 + e); // 1 − s without cancellation
   dgate[p.shift + i] = d * up[p.shift + i] * s * (1.0 + g * rest);

@@ -1,6 +1,7 @@
 /** SwiGLU on WebGPU. */
 import { elements, type Spec, type WgslLimits, type WgslPass } from "../../../core/tensor.ts";
 import { inputWindow, outputWindow, perElement, runs, u32, window } from "../_wgsl.ts";
+import exponential from "../exponential.wgsl" with { type: "text" };
 import gradCode from "./swiglu_grad.wgsl" with { type: "text" };
 import code from "./swiglu.wgsl" with { type: "text" };
 
@@ -12,7 +13,7 @@ function passes(
   return runs(elements(specs.inputs[0]!.shape), 4, limits.maxBinding).map((run) => {
     const part = window(run.start, run.count, 4);
     return {
-      code,
+      code: exponential + code,
       bind: [
         ...specs.inputs.map((_, i) => inputWindow(i, part)),
         ...specs.outputs.map((_, i) => outputWindow(i, part)),
