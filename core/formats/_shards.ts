@@ -8,7 +8,8 @@ import { FormatError, NotFoundError } from "../errors.ts";
 import { readText } from "../files.ts";
 import type { HostTensor } from "../tensor.ts";
 import { duplicateKey } from "./_json.ts";
-import type { FileSpec, TensorSource } from "./source.ts";
+import { rowsOf } from "./_rows.ts";
+import type { FileSpec, RowRange, TensorSource } from "./source.ts";
 
 const MAX_SHARDS = 10_000;
 
@@ -126,6 +127,11 @@ class Shards implements TensorSource {
 
   async read(name: string): Promise<HostTensor> {
     return await this.#shard(name).read(name);
+  }
+
+  async readRange(name: string, rows: RowRange): Promise<HostTensor> {
+    const shard = this.#shard(name);
+    return await (shard.readRange?.(name, rows) ?? rowsOf(await shard.read(name), rows));
   }
 
   #shard(name: string): TensorSource {

@@ -16,15 +16,10 @@ import {
   MAX_HEADER,
   parseHeader,
 } from "./_safetensors_header.ts";
-import type { FileSpec, TensorSource } from "./source.ts";
+import { rowSpan } from "./_rows.ts";
+import type { FileSpec, RowRange, TensorSource } from "./source.ts";
 
-/** Rows of a tensor: those of its first axis from `start` up to, not including, `end`. */
-export interface RowRange {
-  /** First row; 0 unless given. */
-  readonly start?: number;
-  /** One past the last row; the number of rows unless given. */
-  readonly end?: number;
-}
+export type { RowRange } from "./source.ts";
 
 /** An open safetensors file. */
 export interface SafetensorsFile extends TensorSource {
@@ -46,7 +41,14 @@ export interface SafetensorsFile extends TensorSource {
 export type TensorInput =
   | Iterable<readonly [string, HostTensor]>
   | AsyncIterable<readonly [string, HostTensor]>
-  | Pick<TensorSource, "names" | "spec" | "read">;
+  | Pick<TensorSource, "names" | "spec" | "read">
+  | StreamedTensors;
+
+/** Tensors whose bytes come in pieces, so that none need be in memory as a whole. */
+export interface StreamedTensors extends Pick<TensorSource, "names" | "spec"> {
+  /** The tensor's bytes, in order. */
+  chunks(name: string): AsyncIterable<Uint8Array>;
+}
 
 /**
  * Opens a safetensors file and checks its header: every tensor in place, no gap, no overlap, nothing left over.
@@ -113,13 +115,25 @@ export async function writeSafetensors(
   await using file = await createAtomic(path);
   await file.write(header);
   for (const [name, { bytes }] of entries) {
-    const tensor = await source.read(name);
-    if (tensor.bytes.length !== bytes) {
-      throw new WriteError(path, `expected ${bytes} bytes for "${name}", received ${tensor.bytes.length}`);
+    let written = 0;
+    for await (const chunk of chunksOf(source, name)) {
+      written += chunk.length;
+      if (written > bytes) break;
+      await file.write(chunk);
     }
-    await file.write(tensor.bytes);
+    if (written !== bytes) {
+      throw new WriteError(path, `expected ${bytes} bytes for "${name}", received ${written}`);
+    }
   }
   await file.commit();
+}
+
+async function* chunksOf(
+  source: Pick<TensorSource, "read"> | StreamedTensors,
+  name: string,
+): AsyncGenerator<Uint8Array, void, void> {
+  if ("chunks" in source) yield* source.chunks(name);
+  else yield (await source.read(name)).bytes;
 }
 
 async function gathered(
@@ -190,19 +204,15 @@ class Reader implements SafetensorsFile {
   async readRange(name: string, rows: RowRange): Promise<HostTensor> {
     const { shape, dtype } = this.spec(name);
     const { begin, end } = this.#entry(name);
-    const [count, ...rest] = shape;
-    const from = rows.start ?? 0;
-    const to = rows.end ?? count ?? 0;
-    const fits = count !== undefined && Number.isInteger(from) && Number.isInteger(to) && from >= 0 &&
-      from <= to &&
-      to <= count;
-    if (!fits) {
+    const [count, ...rest] = shape, span = rowSpan(shape, rows);
+    if (span === null) {
       throw new FormatError(
         this.path,
-        `expected rows within [${shape.join(", ")}] of "${name}", received ${from} to ${to}`,
+        `expected rows within [${shape.join(", ")}] of "${name}", received ${rows.start} to ${rows.end}`,
       );
     }
-    const stride = count === 0 ? 0 : (end - begin) / count;
+    const [from, to] = span;
+    const stride = count ? (end - begin) / count : 0;
     const bytes = await this.#file.read(this.#start + begin + from * stride, (to - from) * stride);
     return { shape: [to - from, ...rest], dtype, bytes };
   }

@@ -13,6 +13,14 @@ export interface FileSpec {
   readonly dtype: FileDType;
 }
 
+/** Rows of a tensor: those of its first axis from `start` up to, not including, `end`. */
+export interface RowRange {
+  /** First row; 0 unless given. */
+  readonly start?: number;
+  /** One past the last row; the number of rows unless given. */
+  readonly end?: number;
+}
+
 /** Named tensors, read one at a time. Dispose it to close its files. */
 export interface TensorSource extends Disposable {
   /** Names of all tensors. */
@@ -31,4 +39,10 @@ export interface TensorSource extends Disposable {
    * @throws {FormatError} when there is none of this name, or its data is damaged
    */
   read(name: string): Promise<HostTensor>;
+  /**
+   * Reads some rows of a tensor, and little else of the file. Where it is missing, tensors are read whole.
+   *
+   * @throws {FormatError} when there is no such tensor, or it has not these rows
+   */
+  readRange?(name: string, rows: RowRange): Promise<HostTensor>;
 }

@@ -6,11 +6,13 @@
  */
 import { FormatError } from "../errors.ts";
 import { type OpenFile, openFile } from "../files.ts";
-import type { HostTensor } from "../tensor.ts";
+import { elements, type HostTensor } from "../tensor.ts";
+import { rowsOf, rowSpan } from "./_rows.ts";
+import { isRowMajor } from "./_strided.ts";
 import { readTorchLegacy } from "./_torch_legacy.ts";
 import { TorchTensor, type TorchValue } from "./_torch_values.ts";
 import { readTorchZip } from "./_torch_zip.ts";
-import type { FileSpec, TensorSource } from "./source.ts";
+import type { FileSpec, RowRange, TensorSource } from "./source.ts";
 
 export { TorchDType, type TorchStorage, TorchTensor, TorchTuple, type TorchValue } from "./_torch_values.ts";
 export { TorchFloat, type TorchInput, writeTorch } from "./_torch_write.ts";
@@ -65,7 +67,14 @@ export async function openTorchWeights(path: string): Promise<TensorSource> {
   }
   if (tensors.size === 0) {
     file[Symbol.dispose]();
-    throw new FormatError(path, "expected a dict of tensors, received other data");
+    const keys = file.value instanceof Map ? [...file.value.keys()].slice(0, 5).map((key) => `"${key}"`) : [];
+    throw new FormatError(
+      path,
+      `expected a dict of tensors, received ${keys.length > 0 ? `one of ${keys.join(", ")}` : "other data"}`,
+      keys.length > 0
+        ? { hint: "If the weights are a level below, save that level as a file of its own" }
+        : {},
+    );
   }
   return new StateDict(file, tensors);
 }
@@ -108,6 +117,27 @@ class StateDict implements TensorSource {
   async read(name: string): Promise<HostTensor> {
     this.spec(name);
     return await this.#tensor(name).read();
+  }
+
+  async readRange(name: string, rows: RowRange): Promise<HostTensor> {
+    const { shape, dtype } = this.spec(name), tensor = this.#tensor(name);
+    const span = rowSpan(shape, rows);
+    if (span === null) {
+      throw new FormatError(
+        this.#file.path,
+        `expected rows within [${shape.join(", ")}] of "${name}", received ${rows.start} to ${rows.end}`,
+      );
+    }
+    // A view that is laid out otherwise may have its rows anywhere in the memory behind it.
+    if (!isRowMajor(tensor)) return rowsOf(await tensor.read(), rows);
+    const [from, to] = span, part = [to - from, ...shape.slice(1)];
+    const view = new TorchTensor(tensor.storage, {
+      dtype: tensor.dtype,
+      shape: part,
+      strides: tensor.strides,
+      offset: tensor.offset + from * elements(shape.slice(1)),
+    });
+    return { shape: part, dtype, bytes: await view.readRaw() };
   }
 
   #tensor(name: string): TorchTensor {

@@ -32,8 +32,17 @@ const CANDIDATES: readonly string[] = [
  * ```
  */
 export async function openWeights(path: string): Promise<TensorSource> {
-  const file = await isFolder(path) ? await findIn(path) : path;
+  const file = await findWeights(path);
   return file.endsWith(".json") ? await openShards(file, openSingle) : await openSingle(file);
+}
+
+/**
+ * The file that {@linkcode openWeights} opens for a path: one of weights, or an index.
+ *
+ * @throws {NotFoundError} when a folder holds none
+ */
+export async function findWeights(path: string): Promise<string> {
+  return await isFolder(path) ? await findIn(path) : path;
 }
 
 async function openSingle(path: string): Promise<TensorSource> {
