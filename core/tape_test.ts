@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import * as ops from "../kernels/ops/mod.ts";
+import { layerBatch, layerLoss, layerParameters } from "../tests/conformance/layer.ts";
 import { randomOf } from "../tests/conformance/random.ts";
 import { array } from "../tests/conformance/reference/array.ts";
 import { ReferenceBackend } from "../tests/conformance/reference/backend.ts";
@@ -215,72 +216,34 @@ Deno.test("A gradient through narrower floats is f32", async () => {
   assert.deepEqual([dx!.dtype, await numbers(dx!)], ["f32", [2, 4]]);
 });
 
-/** A decoder layer in small: norm, attention with positions, gate, residuals, and the distillation loss. */
-function model(run: Run, p: readonly Tensor[], x: readonly Tensor[]): Tensor {
-  const [norm, wq, wk, wv, wo, gate, up, down, head] = p as [...Tensor[]] & { length: 9 };
-  const [tokens, ranges, cos, sin, positions, targets, targetHead, weights] = x as [...Tensor[]] & {
-    length: 8;
-  };
-  const h = ops.rmsnorm(run, tokens!, norm!, 1e-5);
-  const turn = (t: Tensor) => ops.rope(run, t, { cos: cos!, sin: sin! }, positions!, 4);
-  const attended = ops.attention(
-    run,
-    {
-      q: turn(ops.linear(run, h, wq!)),
-      k: turn(ops.linear(run, h, wk!)),
-      v: ops.linear(run, h, wv!),
-      ranges: ranges!,
-    },
-    { heads: 2, kvHeads: 1, headDim: 4, scale: 0.5 },
-  );
-  const first = add(run, tokens!, ops.linear(run, attended, wo!));
-  const again = ops.rmsnorm(run, first, norm!, 1e-5); // the same weight twice
-  const gated = ops.swiglu(run, ops.linear(run, again, gate!), ops.linear(run, again, up!));
-  const second = add(run, first, ops.linear(run, gated, down!));
-  const kl = { hidden: second, head: head!, target: targets!, targetHead: targetHead!, weights: weights! };
-  return ops.total(run, [0, 1].map((shift) => ops.linearKl(run, kl, { gradients: true, shift }).loss));
-}
-
 Deno.test("The gradients of a whole layer are the slopes of its loss", async () => {
   using backend = new ReferenceBackend();
-  const random = randomOf("a whole layer"), T = 6, H = 8;
-  const draw = (size: number) => Float32Array.from({ length: size }, () => random() - 0.5);
-  const shapes = [[H], [8, H], [4, H], [4, H], [H, 8], [10, H], [10, H], [H, 10], [9, H]];
-  const data = shapes.map((shape) => draw(shape.reduce((a, b) => a * b, 1)));
-  const x = [
-    backend.from(draw(T * H), [T, H]),
-    backend.from(Int32Array.from({ length: 2 * T }, (_, i) => i % 2 ? (i + 1) / 2 : 0), [T, 2]),
-    backend.from(draw(20), [10, 2]),
-    backend.from(draw(20), [10, 2]),
-    backend.from(Int32Array.of(1, 2, 3, 4, 5, 6), [T]),
-    backend.from(draw(T * H), [T, H]),
-    backend.from(draw(9 * H), [9, H]),
-    backend.from(Float32Array.of(1, 0, 2, 1, 1, 0), [T]),
-  ];
-  const parameters = data.map((values, i) => backend.from(values, shapes[i]!));
-  const tape = new Tape(backend, ops).watch(parameters);
-  const gradients = await Promise.all(
-    tape.gradients(model(tape.run, parameters, x), parameters).map(numbers),
-  );
-  const step = 2 ** -6;
-  const lossAt = async (i: number, direction: readonly number[], sign: number) => {
+  const drawn = layerParameters(), names = [...drawn.keys()], batch = layerBatch(backend);
+  const load = (moved?: string, by: (i: number) => number = () => 0) =>
+    new Map(names.map((name) => {
+      const { shape, data } = drawn.get(name)!;
+      return [name, backend.from(Float32Array.from(data, (x, i) => name === moved ? x + by(i) : x), shape)];
+    }));
+  const parameters = load(), tape = new Tape(backend, ops).watch(parameters.values());
+  const found = tape.gradients(layerLoss(tape.run, parameters, batch), [...parameters.values()]);
+  const gradients = await Promise.all(found.map(numbers)), step = 2 ** -7, random = randomOf("directions");
+  const lossAt = async (name: string, by: (i: number) => number) => {
     using _scope = backend.scope();
-    const moved = data.map((values, j) =>
-      backend.from(j === i ? values.map((v, k) => v + sign * step * direction[k]!) : values, shapes[j]!)
-    );
-    return (await numbers(model(backend.run, moved, x)))[0]!;
+    return (await numbers(layerLoss(backend.run, load(name, by), batch)))[0]!;
   };
-  for (const [i, gradient] of gradients.entries()) {
-    const size = Math.hypot(...gradient);
-    for (let pass = 0; pass < 3; pass++) {
-      const direction = gradient.map(() => random() - 0.5);
-      const [high, low] = [await lossAt(i, direction, 1), await lossAt(i, direction, -1)];
-      const expected = (high - low) / (2 * step), rounding = 2 ** -22 * Math.abs(high) / step;
-      const found = gradient.reduce((all, g, k) => all + g * direction[k]!, 0);
-      assert.ok(
-        Math.abs(found - expected) <= 1e-3 * size + rounding,
-        `parameter ${i}: ${found} for ${expected} of ${size}`,
-      );
-    }
+  for (const [k, name] of names.entries()) {
+    const gradient = gradients[k]!, size = Math.hypot(...gradient);
+    const direction = gradient.map((g) => g / size + (random() - 0.5) / Math.sqrt(gradient.length));
+    const [high, low] = [
+      await lossAt(name, (i) => step * direction[i]!),
+      await lossAt(name, (i) => -step * direction[i]!),
+    ];
+    const expected = (high - low) / (2 * step),
+      slope = gradient.reduce((all, g, i) => all + g * direction[i]!, 0);
+    const rounding = 2 ** -23 * Math.abs(high) / step; // of the two losses, in f32
+    assert.ok(
+      Math.abs(slope - expected) <= 1e-3 * size + rounding,
+      `${name}: ${slope} for ${expected} of ${size}`,
+    );
   }
 });

@@ -30,5 +30,7 @@ function onGpu(name: string, run: () => Promise<void>): void {
 const ops = [CUSTOM_OP];
 
 backendSuite("wasm", wasm, { ops });
+// Without shared memory another build of the crate runs, on the caller's thread alone.
+comparisonSuite("one thread and several", [() => open("wasm", { threads: 1 }), wasm], { ops });
 backendSuite("webgpu", webgpu, { test: onGpu, ops });
 comparisonSuite("wasm and webgpu", [wasm, webgpu], { test: onGpu, ops });

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { ShapeError } from "../../core/errors.ts";
 import type { Backend, FileDType, HostTensor, Shape, Tensor } from "../../core/tensor.ts";
 import { add, addOp, linearKlOp, mulOp, sum, writeRows } from "../../kernels/ops/mod.ts";
+import { trainsLikeReference } from "./train.ts";
 
 /** Promises, by sentence; each gets a fresh backend. */
 export const PROMISES: Readonly<Record<string, (backend: Backend) => Promise<void>>> = {
@@ -20,6 +21,7 @@ export const PROMISES: Readonly<Record<string, (backend: Backend) => Promise<voi
   "reads several at once, in their order, also twice the same": readSeveral,
   "frees the insides of a composed op": composed,
   "refuses the tensors of another op's shape without leaving anything": refused,
+  "takes the training steps of a small layer that the reference takes": trainsLikeReference,
 };
 
 function host(dtype: FileDType, shape: Shape, data: ArrayBufferView): HostTensor {

@@ -46,6 +46,7 @@ const INTEGERS: readonly FileDType[] = ["i64", "i32", "i16", "i8", "u64", "u32",
 
 /** Runs every op by its reference, rounding each result to its dtype. */
 export class ReferenceBackend implements Backend {
+  /** What it is. */
   readonly name = "reference";
   readonly description = "plain loops in double precision";
   readonly run: Run = (op, inputs, attrs) => this.#run(op, inputs, attrs);
@@ -54,7 +55,7 @@ export class ReferenceBackend implements Backend {
   #live = 0;
   #peak = 0;
 
-  /** @param references those of further ops, by name */
+  /** Knows the built-in ops, and those whose references are given by name. */
   constructor(references: Readonly<Record<string, Reference<never>>> = {}) {
     this.#references = { ...REFERENCES, ...references };
   }
@@ -121,6 +122,7 @@ export class ReferenceBackend implements Backend {
     this.#peak = this.#live;
   }
 
+  /** Holds nothing but memory, which goes with it. */
   [Symbol.dispose](): void {}
 
   #run<A extends Attrs>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Tensor[] {
