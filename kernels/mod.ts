@@ -9,6 +9,7 @@ import { features, type WasmFeatures } from "./features.ts";
 import type { AdapterFacts } from "./webgpu/device.ts";
 
 export type { WasmFeatures } from "./features.ts";
+export { selectVocabulary } from "./wasm/vocabulary.ts";
 
 /** A backend's name, or `auto`: a real GPU where there is one, else WASM. */
 export type BackendKind = "auto" | "webgpu" | "wasm";

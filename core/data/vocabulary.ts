@@ -26,7 +26,7 @@ export type SelectVocabulary = (
   counts: BigInt64Array,
   draftSize: number,
   targetSize: number,
-) => VocabularyMap;
+) => Promise<VocabularyMap>;
 
 /** Share of the trained tokens that a draft vocabulary of a size keeps. */
 export interface Coverage {
@@ -64,10 +64,10 @@ export function combineFrequencies(parts: Iterable<ReadonlyMap<number, number>>)
  *
  * @throws {ConfigError} when the draft vocabulary is larger than the verifier's, or an id lies outside it
  */
-export function mapVocabulary(
+export async function mapVocabulary(
   frequencies: ReadonlyMap<number, number>,
   options: { readonly draftSize: number; readonly targetSize: number; readonly select: SelectVocabulary },
-): VocabularyMap {
+): Promise<VocabularyMap> {
   const { draftSize, select, targetSize } = options;
   checkSize("draft_vocab_size", draftSize);
   checkSize("target_vocab_size", targetSize);
@@ -84,7 +84,7 @@ export function mapVocabulary(
     ids[i] = id;
     counts[i++] = BigInt(count);
   }
-  return select(ids, counts, draftSize, targetSize);
+  return await select(ids, counts, draftSize, targetSize);
 }
 
 /** What draft vocabularies of several sizes would keep, by the same order as the selection. */

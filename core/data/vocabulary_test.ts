@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { ConfigError } from "../errors.ts";
 import { testFolder } from "../formats/_test_folder.ts";
+import { selectVocabulary } from "../../kernels/mod.ts";
 import { goldenLines } from "../../tests/golden_models.ts";
 import { golden, goldenJson } from "../../tests/golden.ts";
 import { readFrequencies, writeFrequencies } from "./frequencies.ts";
@@ -10,7 +10,6 @@ import {
   countTokens,
   mapVocabulary,
   readVocabularyMap,
-  type SelectVocabulary,
   vocabularyCoverage,
   writeVocabularyMap,
 } from "./vocabulary.ts";
@@ -25,20 +24,6 @@ interface VocabularyCase {
   error?: unknown;
 }
 
-/** The selection written out plainly, in place of the fast one of the kernels. */
-const select: SelectVocabulary = (ids, counts, draftSize, targetSize) => {
-  const order = [...ids.keys()].sort((a, b) =>
-    counts[a]! === counts[b]! ? ids[a]! - ids[b]! : counts[a]! > counts[b]! ? -1 : 1
-  );
-  const kept = new Set(order.slice(0, draftSize).map((i) => ids[i]!));
-  for (let id = 0; kept.size < draftSize; id++) kept.add(id);
-  const selected = [...kept].sort((a, b) => a - b);
-  if (selected.some((id) => id >= targetSize)) throw new ConfigError("token", "expected a smaller id");
-  const t2d = new Uint8Array(targetSize);
-  for (const id of selected) t2d[id] = 1;
-  return { d2t: BigInt64Array.from(selected, (id, i) => BigInt(id - i)), t2d };
-};
-
 const cases = () => goldenJson<{ cases: VocabularyCase[] }>("vocab", "cases.json").cases;
 
 Deno.test("vocabulary maps are upstream's, byte for byte", async () => {
@@ -52,18 +37,18 @@ Deno.test("vocabulary maps are upstream's, byte for byte", async () => {
       mapVocabulary(frequencies, {
         draftSize: c.draft_vocab_size,
         targetSize: c.target_vocab_size,
-        select,
+        select: selectVocabulary,
       });
     if (c.error) {
-      assert.throws(map, { code: "E_CONFIG" }, c.name);
+      await assert.rejects(map, { code: "E_CONFIG" }, c.name);
       continue;
     }
-    const paths = await writeVocabularyMap(join(folder.path, c.name), map());
+    const paths = await writeVocabularyMap(join(folder.path, c.name), await map());
     for (const [kind, path] of Object.entries(paths)) {
       const expected = await Deno.readFile(golden("vocab", c.name, `${kind}.npy`));
       assert.deepEqual(await Deno.readFile(path), expected, `${c.name}: ${kind}`);
     }
-    assert.deepEqual(await readVocabularyMap(paths.d2t, paths.t2d), map(), c.name);
+    assert.deepEqual(await readVocabularyMap(paths.d2t, paths.t2d), await map(), c.name);
   }
 });
 

@@ -47,7 +47,7 @@ export async function* vocabMap(options: VocabMapOptions, runtime: Runtime): Sta
   const { draftVocabSize, outputPath } = options;
   const targetVocabSize = options.targetVocabSize ?? await sizeOf(options.targetModelPath, runtime);
   const frequencies = combineFrequencies(await Promise.all(options.tokenFreqPath.map(readFrequencies)));
-  const map = mapVocabulary(frequencies, {
+  const map = await mapVocabulary(frequencies, {
     draftSize: draftVocabSize,
     targetSize: targetVocabSize,
     select: runtime.selectVocabulary,
