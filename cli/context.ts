@@ -1,8 +1,7 @@
 /** What commands share: where they write, how they are stopped, the flags that all of them take. */
 import { createRuntime, type Runtime, type Stage } from "../mod.ts";
-import type { Command } from "./_commander.ts";
-import { Option } from "./_commander.ts";
-import { type Output, Progress } from "./ui.ts";
+import { type Command, CommanderError, Option } from "./_commander.ts";
+import { type Output, prettyJson, Progress, style } from "./ui.ts";
 
 /** Surroundings of a command. */
 export interface Context {
@@ -20,50 +19,81 @@ export interface CommandModule {
   define(command: Command, context: Context): void;
 }
 
-/** Flags of every command that computes. */
+/** Flags of every command. */
 export interface SharedFlags {
   /** Where to compute. */
   readonly device: "auto" | "webgpu" | "wasm";
   /** Modules with further plugins. */
-  readonly plugin: readonly string[];
+  readonly plugin?: readonly string[];
   /** Print one JSON object instead of a table. */
   readonly json?: boolean;
   /** Show no progress. */
   readonly quiet?: boolean;
 }
 
-/** Adds the flags of {@linkcode SharedFlags}. */
+/**
+ * Adds flags that must be given: `[flags, description, parser]` each. Whether they are is looked at after all else, so
+ * that a misspelled one is told as such, and all that are missing are told at once.
+ */
+export function requiredFlags(
+  command: Command,
+  flags: readonly (readonly [flags: string, description: string, parser?: (value: string) => unknown])[],
+): Command {
+  command.optionsGroup("Required:");
+  const options = flags.map(([names, description, parser]) => {
+    const option = new Option(names, description);
+    command.addOption(parser ? option.argParser(parser) : option);
+    return option;
+  });
+  const usage = (option: Option) => option.flags.replace(/^(-\w), --\S+/, "$1");
+  command.usage(`${options.map(usage).join(" ")} [options]`);
+  command.hook("preAction", () => {
+    const missing = options.filter((option) => command.getOptionValue(option.attributeName()) === undefined);
+    if (missing.length === 0) return;
+    const names = missing.map((option) => option.flags.replace(/^-\w, /, "")).join(" and ");
+    const message = `Cannot run "${command.name()}": expected ${names}, received none`;
+    throw new CommanderError(2, "required", message);
+  });
+  return command.optionsGroup("Options:");
+}
+
+/** Adds the flags of {@linkcode SharedFlags}, after the command's own. */
 export function sharedFlags(command: Command): Command {
-  return command
+  return command.optionsGroup("Everywhere:")
     .addOption(
       new Option("--device <kind>", "where to compute").choices(["auto", "webgpu", "wasm"]).default("auto"),
     )
-    .addOption(
-      new Option("--plugin <path-or-url>", "module with a further plugin (repeatable)").default([]).argParser(
-        (value: string, before: string[]) => [...before, value],
-      ),
+    .option(
+      "--plugin <path-or-url>",
+      "module with a further plugin; may be given again for another one",
+      (value: string, before: string[] | undefined) => [...before ?? [], value],
     )
     .option("--json", "print one JSON object")
-    .option("--quiet", "show no progress");
+    .option("--quiet", "show no progress")
+    .option("--verbose", "show where an error happened")
+    .helpOption("-h, --help", "show this");
 }
 
 /** Puts the runtime of a command together. */
 export function runtimeFor(flags: SharedFlags, context: Context): Promise<Runtime> {
-  return createRuntime({ device: flags.device, plugins: flags.plugin, signal: context.signal });
+  return createRuntime({ device: flags.device, plugins: flags.plugin ?? [], signal: context.signal });
 }
 
-/** Runs a stage and shows its events. */
+/** Runs a stage and shows its events; `quiet` leaves warnings and text, `json` leaves no text. */
 export async function follow<R>(
   stage: Stage<R>,
-  flags: { readonly quiet?: boolean },
+  flags: Pick<SharedFlags, "quiet" | "json">,
   context: Context,
 ): Promise<R> {
-  const progress = new Progress(context.err);
+  const { out, err } = context, progress = new Progress(err);
   try {
     while (true) {
       const next = await stage.next();
       if (next.done) return next.value;
-      if (!flags.quiet) progress.show(next.value);
+      const event = next.value, warning = event.type === "note" && event.level === "warning";
+      if (event.type === "text") {
+        if (!flags.json) out.write(event.accepted ? style(out, "green", event.text) : event.text);
+      } else if (!flags.quiet || warning) progress.show(event);
     }
   } finally {
     progress.end();
@@ -71,6 +101,6 @@ export async function follow<R>(
 }
 
 /** Prints a value as JSON. */
-export function printJson(context: Context, value: unknown): void {
-  context.out.write(`${JSON.stringify(value, null, 2)}\n`);
+export function printJson(context: Context, value: object): void {
+  context.out.write(`${prettyJson(value)}\n`);
 }

@@ -6,13 +6,15 @@
  */
 import { Command, CommanderError } from "./_commander.ts";
 import type { CommandModule, Context } from "./context.ts";
-import { type Output, standard } from "./ui.ts";
+import { standard } from "./ui.ts";
 
 /** A line of the command table: what `--help` says without importing the command. */
 interface CommandEntry {
   readonly name: string;
   readonly summary: string;
   readonly load: () => Promise<CommandModule>;
+  /** Run again after it was stopped, it goes on where it was. */
+  readonly resumes?: boolean;
 }
 
 const COMMANDS: readonly CommandEntry[] = [
@@ -25,6 +27,7 @@ const COMMANDS: readonly CommandEntry[] = [
     name: "datagen",
     summary: "conversations to training samples: the verifier's hidden states",
     load: () => import("./commands/datagen.ts"),
+    resumes: true,
   },
   {
     name: "vocab-map",
@@ -35,6 +38,7 @@ const COMMANDS: readonly CommandEntry[] = [
     name: "train",
     summary: "train a speculator on training samples",
     load: () => import("./commands/train.ts"),
+    resumes: true,
   },
   {
     name: "evaluate",
@@ -69,6 +73,8 @@ Examples:
   deno run -A cli/main.ts datagen --target-model-path M --train-data-path chats.jsonl --output-dir data
   deno run -A cli/main.ts train --verifier-name-or-path M --data-path data --save-path checkpoints
   deno run -A cli/main.ts evaluate -b M -s checkpoints/19 -d held-out.jsonl
+
+Every command has a --help of its own.
 `;
 
 /**
@@ -77,41 +83,69 @@ Examples:
  * @param args without the program's name
  */
 export async function main(args: readonly string[], context: Context): Promise<number> {
-  const verbose = args.includes("--verbose");
+  const { err, signal } = context;
   const program = new Command("speculators")
     .description("Speculative decoding: train a small draft model that lets a large one answer faster.")
     .option("--verbose", "show where an error happened")
+    .helpOption("-h, --help", "show this")
+    .helpCommand("help [command]", "what a command does, and its flags")
     .addHelpText("after", EXAMPLES);
-  settle(program, context);
-  const lazy = new Map<string, () => Promise<void>>();
-  for (const { name, summary, load } of COMMANDS) {
-    const command = program.command(name).description(summary).option(
-      "--verbose",
-      "show where an error happened",
-    );
-    settle(command, context);
-    lazy.set(name, async () => (await load()).define(command, context));
-  }
+  configure(program, context);
+  const commands = new Map(COMMANDS.map((entry) => {
+    const command = program.command(entry.name).summary(entry.summary);
+    configure(command, context);
+    return [entry.name, { entry, command }];
+  }));
+  const words = args.filter((arg) => !arg.startsWith("-"));
+  const asked = commands.get((words[0] === "help" ? words[1] : words[0]) ?? "");
   try {
-    // Only the command that was asked for is imported: its flags, and what it runs.
-    await lazy.get(args.find((arg) => !arg.startsWith("-")) ?? "")?.();
     if (args.length === 0) {
-      program.outputHelp();
+      err.write(program.helpInformation());
       return 2;
     }
+    // Only the command that was asked for is imported: its flags, and what it runs.
+    if (asked) (await asked.entry.load()).define(asked.command, context);
     await program.parseAsync(args, { from: "user" });
     return 0;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (signal.reason instanceof Deno.errors.BrokenPipe) return 0; // nobody reads on, as with `… | head`
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return 0;
+      const { reportUsage } = await import("./usage.ts");
+      return reportUsage(error, err, { command: asked?.entry.name, commands: [...commands.keys()] });
+    }
     const { report } = await import("./exit.ts");
-    return report(context.signal.aborted ? context.signal.reason : error, context.err, { verbose });
+    return report(signal.aborted ? signal.reason : error, err, {
+      verbose: args.includes("--verbose"),
+      resumes: asked?.entry.resumes ?? false,
+      flags: asked?.command.options.flatMap((option) => option.long ?? []) ?? [],
+    });
   }
 }
 
-/** Lets a command throw instead of ending the process, and write where the context says. */
-function settle(command: Command, { out, err }: { out: Output; err: Output }): void {
-  command.exitOverride().showSuggestionAfterError().showHelpAfterError("Run with --help to see what there is")
-    .configureOutput({ writeOut: (text) => out.write(text), writeErr: (text) => err.write(text) });
+/** Lets a command throw instead of ending the process, write where the context says, and say its defaults in few words. */
+function configure(command: Command, { out, err }: Context): void {
+  command.exitOverride().showSuggestionAfterError()
+    .configureOutput({
+      writeOut: (text) => out.write(text),
+      writeErr: (text) => err.write(text),
+      outputError: () => {}, // told by usage.ts
+      // Asked for, or the library looks into the environment, which needs a permission.
+      getOutHasColors: () => out.colour,
+      getErrHasColors: () => err.colour,
+    })
+    .configureHelp({
+      subcommandTerm: (sub) => [sub.name(), ...sub.registeredArguments.map((a) => `<${a.name()}>`)].join(" "),
+      optionDescription({ description, argChoices, defaultValue, defaultValueDescription }) {
+        const notes = [
+          ...(argChoices ? [`one of ${argChoices.join(", ")}`] : []),
+          ...(defaultValue === undefined || typeof defaultValue === "boolean"
+            ? []
+            : [`default: ${defaultValueDescription ?? defaultValue}`]),
+        ];
+        return notes.length === 0 ? description : `${description} (${notes.join("; ")})`;
+      },
+    });
 }
 
 if (import.meta.main) {
@@ -123,7 +157,7 @@ if (import.meta.main) {
   };
   Deno.addSignalListener("SIGINT", onInterrupt);
   const code = await main(Deno.args, {
-    out: standard("stdout"),
+    out: standard("stdout", (error) => stop.abort(error)),
     err: standard("stderr"),
     signal: stop.signal,
   });

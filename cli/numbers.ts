@@ -6,8 +6,13 @@ export function whole(min = 0): (value: string) => number {
   return (value) => {
     const n = Number(value);
     if (/^\d+$/.test(value) && Number.isSafeInteger(n) && n >= min) return n;
-    throw new InvalidArgumentError(`Expected a whole number from ${min} on, received "${value}".`);
+    throw new InvalidArgumentError(`expected a whole number from ${min} on, received "${value}"`);
   };
+}
+
+/** A parser of whole numbers that are given one after the other. */
+export function wholes(value: string, before: readonly number[] | undefined): number[] {
+  return [...before ?? [], whole()(value)];
 }
 
 /** A parser of numbers within bounds; with `open`, `min` itself is left out. */
@@ -19,8 +24,8 @@ export function decimal(
   return (value) => {
     const n = Number(value);
     if (value.trim() !== "" && Number.isFinite(n) && (open ? n > min : n >= min) && n <= max) return n;
-    const bounds = `${open ? "above" : "from"} ${min}${max === Infinity ? "" : ` to ${max}`}`;
-    throw new InvalidArgumentError(`Expected a number ${bounds}, received "${value}".`);
+    const bounds = `${open ? "above" : "from"} ${min}${max === Infinity ? " on" : ` to ${max}`}`;
+    throw new InvalidArgumentError(`expected a number ${bounds}, received "${value}"`);
   };
 }
 

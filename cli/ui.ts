@@ -16,15 +16,22 @@ export interface Output {
   readonly colour: boolean;
 }
 
-/** Standard output or standard error. */
-export function standard(stream: "stdout" | "stderr"): Output {
+/** Standard output or standard error. When nobody reads it any more, `onBroken` is told, and no more is written. */
+export function standard(stream: "stdout" | "stderr", onBroken?: (error: Error) => void): Output {
   const encoder = new TextEncoder(), target = Deno[stream], terminal = target.isTerminal();
+  let broken = false;
   return {
     terminal,
     colour: terminal && !Deno.noColor,
     write(text) {
-      let bytes = encoder.encode(text);
-      while (bytes.length > 0) bytes = bytes.subarray(target.writeSync(bytes));
+      try {
+        let bytes = broken ? new Uint8Array() : encoder.encode(text);
+        while (bytes.length > 0) bytes = bytes.subarray(target.writeSync(bytes));
+      } catch (error) {
+        if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+        broken = true;
+        onBroken?.(error);
+      }
     },
   };
 }
@@ -47,16 +54,30 @@ export function style(out: Output, name: Style, text: string): string {
   return out.colour ? `\x1b[${on}m${text}\x1b[${off}m` : text;
 }
 
-/** Columns as wide as their content; numbers (and what looks like one) to the right. */
+/** Columns as wide as their content; those of numbers, their head (the first row) too, to the right. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
   for (const row of rows) row.forEach((cell, i) => widths[i] = Math.max(widths[i] ?? 0, cell.length));
+  const body = rows.length > 1 ? rows.slice(1) : rows;
+  const right = widths.map((_, i) => body.every((row) => /^[-+]?[\d.,]+(%|x| ×)?$|^–$/.test(row[i] ?? "")));
   return rows.map((row) =>
-    row.map((cell, i) =>
-      /^[-+]?[\d.,]+(%|x| ×)?$|^–$/.test(cell) ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)
-    )
+    row.map((cell, i) => right[i] ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!))
       .join("  ").trimEnd() + "\n"
   ).join("");
+}
+
+/** JSON for people: indented, but lists of numbers and words on one line. */
+export function prettyJson(value: unknown, indent = ""): string {
+  const inner = `${indent}  `;
+  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
+  if (Array.isArray(value)) {
+    const items = value.map((item) => prettyJson(item, inner));
+    const flat = value.every((item) => typeof item !== "object" || item === null);
+    return flat ? `[${items.join(", ")}]` : `[\n${inner}${items.join(`,\n${inner}`)}\n${indent}]`;
+  }
+  const entries = Object.entries(value).filter(([, item]) => item !== undefined)
+    .map(([key, item]) => `${JSON.stringify(key)}: ${prettyJson(item, inner)}`);
+  return entries.length === 0 ? "{}" : `{\n${inner}${entries.join(`,\n${inner}`)}\n${indent}}`;
 }
 
 /** A curve in one line of text. */
@@ -91,6 +112,7 @@ export class Progress {
   #first = 0;
   #shown = -Infinity;
   #line = "";
+  #printed = "";
 
   /** @param out where lines go, usually standard error */
   constructor(out: Output, options: { readonly now?: () => number } = {}) {
@@ -134,14 +156,17 @@ export class Progress {
     if (finished) return this.end();
     if (now - this.#shown < (this.#out.terminal ? REDRAW_MS : PLAIN_MS)) return;
     this.#shown = now;
+    this.#printed = this.#line;
     this.#out.write(this.#out.terminal ? `\r\x1b[K${this.#line}` : `${this.#line}\n`);
   }
 
   /** Ends the line of the current stage. */
   end(): void {
     if (this.#line === "") return;
-    this.#out.write(this.#out.terminal ? `\r\x1b[K${this.#line}\n` : `${this.#line}\n`);
+    if (this.#out.terminal) this.#out.write(`\r\x1b[K${this.#line}\n`);
+    else if (this.#line !== this.#printed) this.#out.write(`${this.#line}\n`);
     this.#line = "";
+    this.#printed = "";
     this.#stage = "";
   }
 }

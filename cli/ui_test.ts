@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { clock, type Output, Progress, size, sparkline, style, table } from "./ui.ts";
+import { clock, type Output, prettyJson, Progress, size, sparkline, style, table } from "./ui.ts";
 
 function recorder(terminal: boolean): Output & { text: string } {
   return {
@@ -15,7 +15,24 @@ function recorder(terminal: boolean): Output & { text: string } {
 Deno.test("table aligns words left and numbers right", () => {
   assert.equal(
     table([["name", "rate"], ["plain", "9.5"], ["speculative", "12.25"]]),
-    "name         rate\nplain          9.5\nspeculative  12.25\n",
+    "name          rate\nplain          9.5\nspeculative  12.25\n",
+  );
+  assert.equal(table([["a", "1"], ["bb", "none"]]), "a   1\nbb  none\n");
+});
+
+Deno.test("prettyJson says what JSON.stringify says, with lists of numbers on one line", () => {
+  const value = {
+    a: [1, 2, null],
+    b: [{ c: [] }, { d: {} }],
+    e: "ü\n",
+    f: NaN,
+    g: undefined,
+    h: [[1], [2, 3]],
+  };
+  assert.deepEqual(JSON.parse(prettyJson(value)), JSON.parse(JSON.stringify(value)));
+  assert.equal(
+    prettyJson({ a: [1, 2], b: { c: true } }),
+    '{\n  "a": [1, 2],\n  "b": {\n    "c": true\n  }\n}',
   );
 });
 
@@ -48,4 +65,12 @@ Deno.test("progress shows rate and time left, and plain lines where there is no 
   assert.equal(lines.length, 3);
   assert.match(lines[1]!, /20\/100 steps {2}2\.00\/s {2}0:40 left/);
   assert.match(lines[2]!, /100\/100 steps .* in 0:50/);
+});
+
+Deno.test("a line that was shown is not shown again when its stage ends early", () => {
+  const out = recorder(false), progress = new Progress(out, { now: () => 0 });
+  progress.show({ type: "progress", stage: "train", done: 1, total: 2, unit: "steps" });
+  progress.end();
+  progress.end();
+  assert.equal(out.text.split("\n").length, 2);
 });

@@ -67,7 +67,7 @@ export function checkPlugin(value: unknown, source: string): Plugin {
   }
   checkMembers(value, { name: "string", summary: "string", ...MEMBERS[kind] }, {
     source,
-    of: `a ${kind} plugin`,
+    of: `${kind === "engine" ? "an" : "a"} ${kind} plugin`,
   });
   if (!/^[a-z][a-z0-9_]*$/.test(value.name as string)) {
     throw new PluginError(source, `expected a name in snake_case, received ${describe(value.name)}`);

@@ -69,5 +69,11 @@ function importHint(cause: unknown, url: string): string | undefined {
 }
 
 function message(cause: unknown): string {
-  return cause instanceof Error ? cause.message.split("\n", 1)[0]! : String(cause);
+  if (!(cause instanceof Error)) return String(cause);
+  // A failed request comes with everything on its way, the reason last.
+  const lines = cause.message.trimEnd().split("\n");
+  const line = /^Import '.*' failed\.$/.test(lines[0]!)
+    ? lines.at(-1)!.trim().replace(/^\d+: /, "")
+    : lines[0]!;
+  return line.replace(/\.$/, "");
 }

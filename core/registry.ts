@@ -139,9 +139,11 @@ class Table implements Registry {
     let hint = "A path or a URL brings in a plugin of your own";
     if (near !== undefined) hint = `Did you mean "${near}"?`;
     else if (elsewhere !== undefined) {
-      hint = `There is a plugin of that name, but it is a ${elsewhere} plugin`;
+      hint = `There is a plugin of that name, but it is ${article(elsewhere)} ${elsewhere} plugin`;
     }
-    return new NotFoundError(name, `expected the name of a ${kind} plugin, ${known}`, { hint });
+    return new NotFoundError(name, `expected the name of ${article(kind)} ${kind} plugin, ${known}`, {
+      hint,
+    });
   }
 }
 
@@ -179,4 +181,8 @@ function takes<K extends PluginKind>(
 
 function message(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
+}
+
+function article(kind: PluginKind): string {
+  return kind === "engine" ? "an" : "a";
 }

@@ -1,8 +1,16 @@
 /** `datagen`: conversations to training samples. */
 import { datagen, type DatagenOptions } from "../../mod.ts";
 import { type Command, Option } from "../_commander.ts";
-import { type Context, follow, printJson, runtimeFor, type SharedFlags, sharedFlags } from "../context.ts";
-import { given, whole } from "../numbers.ts";
+import {
+  type Context,
+  follow,
+  printJson,
+  requiredFlags,
+  runtimeFor,
+  type SharedFlags,
+  sharedFlags,
+} from "../context.ts";
+import { given, whole, wholes } from "../numbers.ts";
 
 interface Flags extends SharedFlags {
   readonly targetModelPath: string;
@@ -24,10 +32,15 @@ interface Flags extends SharedFlags {
 
 /** Defines the command. */
 export function define(command: Command, context: Context): void {
-  sharedFlags(command)
-    .requiredOption("--target-model-path <folder>", "the verifier")
-    .requiredOption("--train-data-path <file...>", "conversations: JSONL or JSON, files or folders")
-    .requiredOption("--output-dir <folder>", "where samples go")
+  requiredFlags(command, [
+    ["--target-model-path <folder>", "the verifier"],
+    ["--train-data-path <file...>", "conversations: JSONL or JSON, files or folders"],
+    ["--output-dir <folder>", "where samples go"],
+  ])
+    .description(
+      "Makes training samples: conversations are rendered and tokenised, the verifier runs over them, and the hidden " +
+        "states that a draft learns from are kept, with the frequencies of the tokens that are trained on.",
+    )
     .option("--seq-length <n>", "most tokens of a sample", whole(2), 2048)
     .option("--max-samples <n>", "most conversations", whole(1))
     .option("--token-freq-path <file>", "where the frequencies of trained tokens go", "./token_freq.pt")
@@ -36,7 +49,7 @@ export function define(command: Command, context: Context): void {
       "group 1 is the assistant's part (default: found from the chat template)",
     )
     .option("--turn-dropout", "keep a random number of turns of each conversation")
-    .option("--layer-ids <id...>", "states kept; id i enters layer i (default: 2, n/2, n-3, n)", ids)
+    .option("--layer-ids <id...>", "states kept; id i enters layer i (default: 2, n/2, n-3, n)", wholes)
     .option("--batch-tokens <n>", "tokens that the verifier works on at once", whole(1), 2048)
     .option("--seed <n>", "seed of the order", whole(), 0)
     .addOption(
@@ -51,7 +64,8 @@ export function define(command: Command, context: Context): void {
         .choices(["pt", "safetensors"]),
     )
     .option("--engine <name>", "engine plugin that runs the verifier", "local")
-    .option("--endpoint <url>", "address of the engine's server")
+    .option("--endpoint <url>", "address of the engine's server");
+  sharedFlags(command)
     .addHelpText(
       "after",
       `
@@ -88,8 +102,4 @@ Stopped at any point, the same command goes on where it was.
           `${result.tokens} tokens, ${result.trainedTokens} trained on\n`,
       );
     });
-}
-
-function ids(value: string, before: number[] | undefined): number[] {
-  return [...before ?? [], whole()(value)];
 }

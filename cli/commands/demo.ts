@@ -12,6 +12,7 @@ import {
   vocabMap,
   writeFileAtomic,
 } from "../../mod.ts";
+import { NumericError, WriteError } from "../../core/errors.ts";
 import type { Command } from "../_commander.ts";
 import { type Context, follow, printJson, runtimeFor, type SharedFlags, sharedFlags } from "../context.ts";
 import { whole } from "../numbers.ts";
@@ -26,14 +27,15 @@ interface Flags extends SharedFlags {
 }
 
 /** Settings that suit a verifier of 3.9 M parameters and 600 dialogues. */
-const DRAFT_VOCABULARY = 512, TOTAL_SEQ_LEN = 1024, LEARNING_RATE = 1e-3;
+const DRAFT_VOCABULARY = 512, TOTAL_SEQ_LEN = 1024, LEARNING_RATE = 1e-3, SEED = 1;
 
 /** Defines the command. */
 export function define(command: Command, context: Context): void {
-  sharedFlags(command)
+  command.description("Runs the whole loop on the embedded verifier, from text to a faster decode.")
     .option("--output-dir <folder>", "where everything goes", join("out", "demo"))
     .option("--epochs <n>", "passes over the data", whole(1), 3)
-    .option("--limit <n>", "prompts to evaluate on", whole(1), 32)
+    .option("--limit <n>", "prompts to evaluate on", whole(1), 32);
+  sharedFlags(command)
     .addHelpText(
       "after",
       `
@@ -65,7 +67,11 @@ Examples:
       await writeFileAtomic(file, JSON.stringify(results, null, 2) + "\n");
       if (flags.json) printJson(context, results);
       else summarise(context, { flags, trained, evaluation, seconds });
-      if (!evaluation.identical) throw new Error("The texts with and without the draft differ");
+      if (!evaluation.identical) {
+        throw new NumericError(
+          "Cannot confirm the decode: expected the same texts with and without the draft",
+        );
+      }
     });
 }
 
@@ -77,10 +83,7 @@ async function runLoop(
   const out = flags.outputDir, at = (...parts: string[]) => join(out, ...parts);
   const verifier = fileURLToPath(new URL("../../examples/assets/tiny-verifier", import.meta.url));
   const heldOut = join(verifier, "dialogues.held-out.jsonl");
-  // The demo shows the whole loop each time: what an earlier one left is removed.
-  await Deno.remove(out, { recursive: true }).catch((error) => {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  });
+  await clear(out);
   const data = { targetModelPath: verifier, seqLength: TOTAL_SEQ_LEN };
   await timed(
     "datagen",
@@ -122,6 +125,7 @@ async function runLoop(
       lr: LEARNING_RATE,
       totalSeqLen: TOTAL_SEQ_LEN,
       noiseStd: 0,
+      seed: SEED,
     }, runtime),
   );
   const speculator = at("speculator");
@@ -134,6 +138,17 @@ async function runLoop(
     evaluate({ base: verifier, speculator, data: [heldOut], limit: flags.limit }, runtime),
   );
   return { trained, evaluation };
+}
+
+/** The demo shows the whole loop each time: what an earlier one left is removed, and nothing else. */
+async function clear(out: string): Promise<void> {
+  const made = ["data", "held-out", "vocab", "checkpoints", "speculator", "token_freq.pt", "results.json"];
+  for (const name of made) {
+    await Deno.remove(join(out, name), { recursive: true }).catch((cause) => {
+      if (cause instanceof Deno.errors.NotFound) return;
+      throw new WriteError(join(out, name), "expected to replace what an earlier demo left", { cause });
+    });
+  }
 }
 
 function summarise(

@@ -1,7 +1,15 @@
 /** `evaluate`: acceptance and speed of a speculator on prompts. */
 import { evaluate, type EvaluateOptions, type EvaluateResult } from "../../mod.ts";
 import type { Command } from "../_commander.ts";
-import { type Context, follow, printJson, runtimeFor, type SharedFlags, sharedFlags } from "../context.ts";
+import {
+  type Context,
+  follow,
+  printJson,
+  requiredFlags,
+  runtimeFor,
+  type SharedFlags,
+  sharedFlags,
+} from "../context.ts";
 import { decimal, given, whole } from "../numbers.ts";
 import { type Output, style, table } from "../ui.ts";
 
@@ -20,10 +28,15 @@ interface Flags extends SharedFlags {
 
 /** Defines the command. */
 export function define(command: Command, context: Context): void {
-  sharedFlags(command)
-    .requiredOption("-b, --base <folder>", "the verifier")
-    .requiredOption("-s, --speculator <folder>", "the speculator")
-    .requiredOption("-d, --dataset <file...>", "conversations (JSONL); the prompt is the first user turn")
+  requiredFlags(command, [
+    ["-b, --base <folder>", "the verifier"],
+    ["-s, --speculator <folder>", "the speculator"],
+    ["-d, --dataset <file...>", "conversations (JSONL); the prompt is the first user turn"],
+  ])
+    .description(
+      "Decodes prompts with and without the speculator: how many proposed tokens are accepted at each position, how " +
+        "fast both are, and whether the texts are the same.",
+    )
     .option(
       "--num-spec-tokens <n>",
       "tokens proposed a round (default: what the speculator's config says)",
@@ -34,7 +47,8 @@ export function define(command: Command, context: Context): void {
     .option("--top-p <p>", "share of the mass that is sampled from", decimal(0, { max: 1, open: true }))
     .option("--top-k <k>", "how many tokens are sampled from", whole(1))
     .option("--seed <n>", "seed of sampling", whole(), 0)
-    .option("--limit <n>", "most prompts", whole(1))
+    .option("--limit <n>", "most prompts", whole(1));
+  sharedFlags(command)
     .addHelpText(
       "after",
       `

@@ -1,9 +1,16 @@
 /** `generate`: writes text as it comes, proposed tokens in colour. */
-import { generate, type GenerateOptions } from "../../mod.ts";
+import { generate, type GenerateOptions, type GenerateResult } from "../../mod.ts";
 import type { Command } from "../_commander.ts";
-import { type Context, printJson, runtimeFor, type SharedFlags, sharedFlags } from "../context.ts";
+import {
+  type Context,
+  follow,
+  printJson,
+  requiredFlags,
+  runtimeFor,
+  type SharedFlags,
+  sharedFlags,
+} from "../context.ts";
 import { decimal, given, whole } from "../numbers.ts";
-import { Progress, style } from "../ui.ts";
 
 interface Flags extends SharedFlags {
   readonly verifierNameOrPath: string;
@@ -20,10 +27,14 @@ interface Flags extends SharedFlags {
 
 /** Defines the command. */
 export function define(command: Command, context: Context): void {
-  sharedFlags(command)
-    .requiredOption("--verifier-name-or-path <folder>", "the verifier")
-    .requiredOption("--prompt <text>", "a user's message")
-    .option("--speculator <folder>", "the speculator; plain decoding without one")
+  requiredFlags(command, [
+    ["-b, --verifier-name-or-path <folder>", "the verifier"],
+    ["-p, --prompt <text>", "a user's message"],
+  ])
+    .description(
+      "Writes an answer to standard output as it comes; with a speculator the same answer comes sooner.",
+    )
+    .option("-s, --speculator <folder>", "the speculator; plain decoding without one")
     .option("--raw", "take the prompt as it is, without the chat template")
     .option(
       "--num-spec-tokens <n>",
@@ -34,7 +45,8 @@ export function define(command: Command, context: Context): void {
     .option("--temperature <t>", "0 is greedy", decimal(0), 0)
     .option("--top-p <p>", "share of the mass that is sampled from", decimal(0, { max: 1, open: true }))
     .option("--top-k <k>", "how many tokens are sampled from", whole(1))
-    .option("--seed <n>", "seed of sampling", whole(), 0)
+    .option("--seed <n>", "seed of sampling", whole(), 0);
+  sharedFlags(command)
     .addHelpText(
       "after",
       `
@@ -58,27 +70,23 @@ Examples:
       } = flags;
       const rest = given({ speculator, raw, numSpecTokens, maxTokens, temperature, topP, topK, seed });
       const options: GenerateOptions = { verifierNameOrPath, prompt, ...rest };
-      const stage = generate(options, await runtimeFor(flags, context)), progress = new Progress(context.err);
-      let next = await stage.next();
-      for (; !next.done; next = await stage.next()) {
-        const event = next.value;
-        if (event.type !== "text") {
-          if (!flags.quiet) progress.show(event);
-        } else if (!flags.json) {
-          context.out.write(event.accepted ? style(context.out, "green", event.text) : event.text);
-        }
+      let began = false;
+      const out = { ...context.out, write: (text: string) => (began = true, context.out.write(text)) };
+      let result: GenerateResult;
+      try {
+        const runtime = await runtimeFor(flags, context);
+        result = await follow(generate(options, runtime), flags, { ...context, out });
+      } finally {
+        if (began) context.out.write("\n"); // also where the text was cut off
       }
-      progress.end();
-      const result = next.value;
       if (flags.json) return printJson(context, result);
-      context.out.write("\n");
-      if (flags.quiet) return;
-      const speed = `${result.tokens.length} tokens, ${result.tokens_per_second.toFixed(1)} tokens/s`;
-      const gain = result.acceptance
-        ? `, mean accepted length ${
-          result.acceptance.mean_accepted_length.toFixed(2)
-        } (accepted tokens in green)`
-        : "";
-      context.err.write(`${speed}${gain}\n`);
+      if (!flags.quiet) context.err.write(`${summary(result, context.out.colour)}\n`);
     });
+}
+
+function summary({ tokens, tokens_per_second, acceptance }: GenerateResult, colour: boolean): string {
+  const speed = `${tokens.length} tokens, ${tokens_per_second.toFixed(1)} tokens/s`;
+  if (!acceptance) return speed;
+  const length = acceptance.mean_accepted_length.toFixed(2);
+  return `${speed}, mean accepted length ${length}${colour ? " (accepted tokens in green)" : ""}`;
 }

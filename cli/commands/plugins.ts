@@ -1,10 +1,11 @@
 /** `plugins`: lists what the registry has; loads none of it. */
 import type { Command } from "../_commander.ts";
 import { type Context, printJson, runtimeFor, type SharedFlags, sharedFlags } from "../context.ts";
-import { style, table } from "../ui.ts";
+import { table } from "../ui.ts";
 
 /** Defines the command. */
 export function define(command: Command, context: Context): void {
+  command.description("Lists the plugins by kind, loading none of them.");
   sharedFlags(command).addHelpText(
     "after",
     `
@@ -20,10 +21,8 @@ Examples:
       summary,
       source: source ?? "built in",
     }));
-    if (flags.json) return printJson(context, entries);
+    if (flags.json) return printJson(context, { plugins: entries });
     const rows = entries.map(({ kind, name, summary, source }) => [kind, name, summary, source]);
-    context.out.write(
-      style(context.out, "bold", "Plugins\n") + table([["kind", "name", "summary", "from"], ...rows]),
-    );
+    context.out.write(table([["kind", "name", "summary", "from"], ...rows]));
   });
 }

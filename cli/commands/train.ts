@@ -1,8 +1,17 @@
 /** `train`: trains a speculator. */
-import { train, type TrainOptions, type TrainResult } from "../../mod.ts";
+import { logged, train, type TrainOptions, type TrainResult } from "../../mod.ts";
+import { basename, join, resolve } from "node:path";
 import { type Command, Option } from "../_commander.ts";
-import { type Context, follow, printJson, runtimeFor, type SharedFlags, sharedFlags } from "../context.ts";
-import { decimal, given, whole } from "../numbers.ts";
+import {
+  type Context,
+  follow,
+  printJson,
+  requiredFlags,
+  runtimeFor,
+  type SharedFlags,
+  sharedFlags,
+} from "../context.ts";
+import { decimal, given, whole, wholes } from "../numbers.ts";
 import { type Output, style, table } from "../ui.ts";
 
 interface Flags extends SharedFlags {
@@ -31,12 +40,17 @@ interface Flags extends SharedFlags {
   readonly schedulerTotalSteps?: number;
   readonly schedulerNumCosineCycles: number;
   readonly layerIds?: number[];
+  readonly logger: readonly string[];
+  readonly logDir: string;
+  readonly runName?: string;
 }
 
 /** Defines the command. */
 export function define(command: Command, context: Context): void {
-  sharedFlags(command)
-    .requiredOption("--verifier-name-or-path <folder>", "the verifier")
+  requiredFlags(command, [["--verifier-name-or-path <folder>", "the verifier"]])
+    .description(
+      "Trains a speculator on the samples of datagen; after each epoch it validates and keeps a checkpoint.",
+    )
     .optionsGroup("Data and checkpoints:")
     .option("--data-path <folder...>", "samples made by datagen", ["./data"])
     .option("--val-data-path <folder...>", "samples to validate on (default: a tenth of the data)")
@@ -51,10 +65,11 @@ export function define(command: Command, context: Context): void {
     )
     .option("--d2t-path <file>", "d2t.npy of the draft vocabulary")
     .option("--t2d-path <file>", "t2d.npy of the draft vocabulary")
-    .option("--layer-ids <id...>", "the verifier's states that the draft reads (id i enters layer i)", ids)
+    .option("--layer-ids <id...>", "the verifier's states that the draft reads (id i enters layer i)", wholes)
     .option("--norm-before-residual", "norm the hidden state before it becomes the residual", true)
     .option("--no-norm-before-residual", "norm it after")
     .option("--embed-requires-grad", "train the embedding too")
+    .option("--no-embed-requires-grad", "take it from the verifier as it is (default)")
     .optionsGroup("Objective:")
     .option("--ttt-steps <n>", "steps of test-time training", whole(1), 3)
     .option("--ttt-step-loss-decay <x>", "factor of the loss from step to step", decimal(0), 1)
@@ -71,25 +86,38 @@ export function define(command: Command, context: Context): void {
     .option("--scheduler-warmup-steps <n>", "steps of warm-up (default: 1 % of all)", whole())
     .option("--scheduler-total-steps <n>", "all steps of the schedule (default: those of the run)", whole(1))
     .option("--scheduler-num-cosine-cycles <x>", "waves of the cosine", decimal(0), 0.5)
+    .optionsGroup("Logging:")
+    .addOption(
+      new Option("--logger <names>", "logger plugins, with commas between").default([], "none").argParser(
+        listOf,
+      ),
+    )
+    .option("--log-dir <folder>", "where logs go, each run in a folder of its own", "./logs")
+    .option("--run-name <name>", "name of the run (default: the last part of --save-path)");
+  sharedFlags(command)
     .addHelpText(
       "after",
       `
 Examples:
   deno run -A cli/main.ts train --verifier-name-or-path M --data-path data --save-path checkpoints \\
-    --d2t-path vocab/d2t.npy --t2d-path vocab/t2d.npy --epochs 3 --lr 1e-3
+    --d2t-path vocab/d2t.npy --t2d-path vocab/t2d.npy --epochs 3 --lr 1e-3 --logger jsonl
 Stopped at any point, the same command goes on from the last epoch.
 `,
     )
     .action(async (flags: Flags) => {
-      const result = await follow(train(optionsOf(flags), await runtimeFor(flags, context)), flags, context);
+      const options = optionsOf(flags), runtime = await runtimeFor(flags, context);
+      const name = flags.runName ?? basename(resolve(flags.savePath)), folder = join(flags.logDir, name);
+      const run = { name, folder, settings: { ...options } };
+      const stage = logged(train(options, runtime), { loggers: flags.logger, run }, runtime);
+      const result = await follow(stage, flags, context);
       if (flags.json) return printJson(context, result);
       printTraining(context.out, result);
       context.out.write(`Checkpoint: ${result.checkpoint}\n`);
     });
 }
 
-function ids(value: string, before: number[] | undefined): number[] {
-  return [...before ?? [], whole()(value)];
+function listOf(value: string): string[] {
+  return value.split(",").map((name) => name.trim()).filter((name) => name !== "");
 }
 
 function optionsOf(flags: Flags): TrainOptions {

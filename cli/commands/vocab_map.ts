@@ -1,7 +1,15 @@
 /** `vocab-map`: token frequencies to a draft vocabulary. */
 import { vocabMap } from "../../mod.ts";
 import type { Command } from "../_commander.ts";
-import { type Context, follow, printJson, runtimeFor, type SharedFlags, sharedFlags } from "../context.ts";
+import {
+  type Context,
+  follow,
+  printJson,
+  requiredFlags,
+  runtimeFor,
+  type SharedFlags,
+  sharedFlags,
+} from "../context.ts";
 import { given, whole } from "../numbers.ts";
 import { style, table } from "../ui.ts";
 
@@ -15,12 +23,19 @@ interface Flags extends SharedFlags {
 
 /** Defines the command. */
 export function define(command: Command, context: Context): void {
+  requiredFlags(command, [
+    ["--token-freq-path <file...>", "token frequencies of datagen; several are added up"],
+    ["--draft-vocab-size <n>", "entries of the draft vocabulary", whole(1)],
+    ["--output-path <folder>", "where d2t.npy and t2d.npy go"],
+  ])
+    .description("Chooses the tokens that a draft can propose: the most frequent ones.")
+    .option(
+      "--target-vocab-size <n>",
+      "entries of the verifier's vocabulary; this or --target-model-path",
+      whole(1),
+    )
+    .option("--target-model-path <folder>", "the verifier, to read that size from");
   sharedFlags(command)
-    .requiredOption("--token-freq-path <file...>", "token frequencies; several are added up")
-    .requiredOption("--draft-vocab-size <n>", "entries of the draft vocabulary", whole(1))
-    .option("--target-vocab-size <n>", "entries of the verifier's vocabulary", whole(1))
-    .option("--target-model-path <folder>", "the verifier, to read that size from")
-    .requiredOption("--output-path <folder>", "where d2t.npy and t2d.npy go")
     .addHelpText(
       "after",
       `
