@@ -22,6 +22,17 @@ if (reason) console.log(`The WebGPU half is ignored: ${reason}`);
 const wasm = (): Promise<Backend> => open("wasm");
 const webgpu = (): Promise<Backend> => open("webgpu");
 
+/** The build for machines without shared memory: opened as if this were one. */
+async function unshared(): Promise<Backend> {
+  const shared = Object.getOwnPropertyDescriptor(globalThis, "SharedArrayBuffer")!;
+  Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
+  try {
+    return await open("wasm");
+  } finally {
+    Object.defineProperty(globalThis, "SharedArrayBuffer", shared);
+  }
+}
+
 /** Registers tests that need a GPU adapter; without one they count as ignored. */
 function onGpu(name: string, run: () => Promise<void>): void {
   Deno.test({ name, fn: run, ignore: reason !== null });
@@ -30,7 +41,7 @@ function onGpu(name: string, run: () => Promise<void>): void {
 const ops = [CUSTOM_OP];
 
 backendSuite("wasm", wasm, { ops });
-// Without shared memory another build of the crate runs, on the caller's thread alone.
 comparisonSuite("one thread and several", [() => open("wasm", { threads: 1 }), wasm], { ops });
+comparisonSuite("wasm with and without shared memory", [unshared, wasm], { ops });
 backendSuite("webgpu", webgpu, { test: onGpu, ops });
 comparisonSuite("wasm and webgpu", [wasm, webgpu], { test: onGpu, ops });
