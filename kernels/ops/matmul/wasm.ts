@@ -99,7 +99,7 @@ function multiply(call: WasmCall, p: Product): void {
   if (k === 0) {
     if (!p.add) call.launch("clear", [p.c], m * n * 4, m * n * 4);
   } else if (m <= FEW_ROWS && !p.transA && p.transB) {
-    const grain = Math.max(4, Math.floor(WORTH / 4 / k / 4) * 4);
+    const grain = Math.ceil(WORTH / (4 * k * m)) * 4;
     call.launch("matmul_rows", [p.a, p.b, p.c, m, k, k, n, p.code, p.add ? 1 : 0], n, grain);
   } else packed(call, p);
 }

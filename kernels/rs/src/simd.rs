@@ -56,6 +56,25 @@ pub fn transpose(r: [v128; 4]) -> [v128; 4] {
     ]
 }
 
+/// Largest of many; `least` if there are none, or all are NaN.
+#[inline(always)]
+pub unsafe fn max_of(x: *const f32, n: usize, least: f32) -> f32 {
+    unsafe {
+        let (mut a, mut b) = (f32x4_splat(least), f32x4_splat(least));
+        let mut i = 0;
+        while i + 8 <= n {
+            (a, b) = (f32x4_pmax(a, load(x.add(i))), f32x4_pmax(b, load(x.add(i + 4))));
+            i += 8;
+        }
+        let mut most = largest(f32x4_pmax(a, b));
+        while i < n {
+            most = most.max(*x.add(i));
+            i += 1;
+        }
+        most
+    }
+}
+
 /// eˣ: `2ⁿ · eʳ` with |r| ≤ ln 2 / 2 and the Taylor polynomial of degree 7, whose rest is 5e-9. Zero below −87.3, infinite
 /// above 88.7.
 #[inline(always)]
@@ -63,15 +82,19 @@ pub fn exp(x: v128) -> v128 {
     // ln 2 in two parts, the first with zeros at its end so that its product with n is exact.
     const LN2_HIGH: f32 = 0.693_145_75;
     const LN2_LOW: f32 = 1.428_606_8e-6;
-    let bounded = f32x4_min(f32x4_max(x, f32x4_splat(-87.3)), f32x4_splat(88.8));
-    let n = f32x4_nearest(f32x4_mul(bounded, f32x4_splat(core::f32::consts::LOG2_E)));
-    let r = f32x4_sub(bounded, f32x4_mul(n, f32x4_splat(LN2_HIGH)));
-    let r = f32x4_sub(r, f32x4_mul(n, f32x4_splat(LN2_LOW)));
+    // Added to a small number it leaves that, rounded, in the last bits.
+    const ROUND: f32 = 12_582_912.0;
+    // `pmin` and `pmax` are one instruction each and keep a NaN on the left.
+    let bounded = f32x4_pmin(f32x4_pmax(x, f32x4_splat(-87.3)), f32x4_splat(88.8));
+    let shifted = fma(bounded, f32x4_splat(core::f32::consts::LOG2_E), f32x4_splat(ROUND));
+    let n = f32x4_sub(shifted, f32x4_splat(ROUND));
+    let r = fma(n, f32x4_splat(-LN2_HIGH), bounded);
+    let r = fma(n, f32x4_splat(-LN2_LOW), r);
     let mut p = f32x4_splat(1.0 / 5040.0);
     for factor in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         p = fma(p, r, f32x4_splat(factor));
     }
-    let power = i32x4_shl(i32x4_add(i32x4_trunc_sat_f32x4(n), i32x4_splat(127)), 23);
+    let power = i32x4_add(i32x4_shl(shifted, 23), i32x4_splat(127 << 23));
     let result = f32x4_mul(p, power);
     v128_andnot(result, f32x4_lt(x, f32x4_splat(-87.3)))
 }

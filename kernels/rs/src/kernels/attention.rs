@@ -9,6 +9,8 @@ use core::arch::wasm32::*;
 
 /// Keys worked at once.
 const BLOCK: usize = 64;
+/// Rows from which on turning a block of keys pays: products by columns then need no sums across lanes.
+const MANY: usize = 12;
 /// What a query that has seen nothing has as its largest score.
 const NOTHING: f32 = -1e30;
 
@@ -94,6 +96,51 @@ unsafe fn take(s: &Sizes, from: *const f32, to: *mut f32, head: usize, first: us
     }
 }
 
+/// Scores of rows with `n` keys: `out[r][j] = rows[r] · keys[j]`; entries of `out` past n are not defined. `turned` holds
+/// `dim × 64` entries.
+unsafe fn scores_of(
+    (rows, count): (*const f32, usize),
+    (keys, stride, n): (*const f32, usize, usize),
+    dim: usize,
+    turned: *mut f32,
+    out: *mut f32,
+) {
+    unsafe {
+        if count < MANY {
+            all_dots((count, n, dim), (rows, dim), (keys, stride), (out, BLOCK), false);
+            return;
+        }
+        let mut j = 0;
+        while j < n {
+            let mut d = 0;
+            if j + 4 <= n {
+                let key = keys.add(j * stride);
+                while d + 4 <= dim {
+                    let columns = transpose([
+                        load(key.add(d)),
+                        load(key.add(stride + d)),
+                        load(key.add(2 * stride + d)),
+                        load(key.add(3 * stride + d)),
+                    ]);
+                    for (i, column) in columns.into_iter().enumerate() {
+                        store(turned.add((d + i) * BLOCK + j), column);
+                    }
+                    d += 4;
+                }
+            }
+            for d in d..dim {
+                for i in j..n.min(j + 4) {
+                    *turned.add(d * BLOCK + i) = *keys.add(i * stride + d);
+                }
+            }
+            j += 4;
+        }
+        let n = n.next_multiple_of(8);
+        Small { m: count, n, k: dim, a_row: dim, a_k: 1, b_row: BLOCK, c_row: BLOCK, add: false }
+            .run(rows, turned, out);
+    }
+}
+
 #[inline(always)]
 unsafe fn dot(a: *const f32, b: *const f32, n: usize) -> f32 {
     unsafe {
@@ -168,14 +215,6 @@ unsafe fn exponentials(s: *mut f32, n: usize, shift: f32) -> f32 {
     }
 }
 
-unsafe fn max_of(s: *const f32, n: usize) -> f32 {
-    let mut best = NOTHING;
-    for i in 0..n {
-        best = best.max(unsafe { *s.add(i) });
-    }
-    best
-}
-
 unsafe fn zero(p: *mut f32, n: usize) {
     unsafe { core::ptr::write_bytes(p, 0, n) }
 }
@@ -183,7 +222,7 @@ unsafe fn zero(p: *mut f32, n: usize) {
 /// Attention; items are tiles of each key head.
 ///
 /// Arguments: q, k, v, ranges, out, lse, sizes (8), working memory, its f32 a thread:
-/// `rows · (2 · dim + 64 + 2)` with rows = queries of a tile · heads / key heads.
+/// `rows · (2 · dim + 64 + 2) + 64 · dim` with rows = queries of a tile · heads / key heads.
 pub unsafe fn forward(args: Args, begin: usize, end: usize, thread: usize) {
     let (q, k, v) = (args.input::<f32>(0), args.input::<f32>(1), args.input::<f32>(2));
     let (ranges, out, lse) = (args.input::<i32>(3), args.output::<f32>(4), args.output::<f32>(5));
@@ -194,7 +233,8 @@ pub unsafe fn forward(args: Args, begin: usize, end: usize, thread: usize) {
         let most = s.tile * group;
         let (rows_q, rows_o) = (work, work.add(most * dim));
         let scores = work.add(2 * most * dim);
-        let (maxima, totals) = (scores.add(most * BLOCK), scores.add(most * (BLOCK + 1)));
+        let turned = scores.add(most * BLOCK);
+        let (maxima, totals) = (turned.add(dim * BLOCK), turned.add(dim * BLOCK + most));
         for item in begin..end {
             // Late tiles see most keys: they go first, so that threads end together.
             let (head, tile) = (item % s.kv_heads, s.tiles() - 1 - item / s.kv_heads);
@@ -212,7 +252,7 @@ pub unsafe fn forward(args: Args, begin: usize, end: usize, thread: usize) {
             while j < high {
                 let n = BLOCK.min(high - j);
                 let at = j * stride + head * dim;
-                all_dots((rows, n, dim), (rows_q, dim), (k.add(at), stride), (scores, BLOCK), false);
+                scores_of((rows_q, rows), (k.add(at), stride, n), dim, turned, scores);
                 for r in 0..rows {
                     let (a, b) = s.range(ranges, first + r % count);
                     let row = scores.add(r * BLOCK);
@@ -267,7 +307,7 @@ pub unsafe fn forward(args: Args, begin: usize, end: usize, thread: usize) {
 unsafe fn soften(s: *mut f32, n: usize, maximum: *mut f32, total: *mut f32, sums: *mut f32, dim: usize) {
     unsafe {
         let old = *maximum;
-        let new = old.max(max_of(s, n));
+        let new = max_of(s, n, old);
         if new > old {
             let factor = if *total > 0.0 { exp1(old - new) } else { 0.0 };
             *maximum = new;
@@ -282,7 +322,7 @@ unsafe fn soften(s: *mut f32, n: usize, maximum: *mut f32, total: *mut f32, sums
 /// ranged keys apart from other shares.
 ///
 /// Arguments: q, k, v, ranges, out, lse, dout, dq, dk, dv, sizes (8), working memory, its f32 a thread
-/// (`rows · (3 · dim + 2 · 64 + 2)`), C, sums of dk `[C, ranged keys, kv heads · dim]` (dk itself if C = 1), sums of dv.
+/// (`rows · (3 · dim + 2 · 64 + 2) + 64 · dim`), C, sums of dk `[C, ranged keys, kv heads · dim]` (dk itself if C = 1), sums of dv.
 pub unsafe fn backward(args: Args, begin: usize, end: usize, thread: usize) {
     let (q, k, v) = (args.input::<f32>(0), args.input::<f32>(1), args.input::<f32>(2));
     let (ranges, out, lse, dout) =
@@ -297,7 +337,8 @@ pub unsafe fn backward(args: Args, begin: usize, end: usize, thread: usize) {
         let (rows_q, rows_d, rows_dq) = (work, work.add(most * dim), work.add(2 * most * dim));
         let weights = work.add(3 * most * dim);
         let slopes = weights.add(most * BLOCK);
-        let (deltas, norms) = (slopes.add(most * BLOCK), slopes.add(most * (BLOCK + 1)));
+        let turned = slopes.add(most * BLOCK);
+        let (deltas, norms) = (turned.add(dim * BLOCK), turned.add(dim * BLOCK + most));
         for item in begin..end {
             let (head, share) = (item % s.kv_heads, item / s.kv_heads);
             let apart = share * s.ranged() * stride;
@@ -326,9 +367,8 @@ pub unsafe fn backward(args: Args, begin: usize, end: usize, thread: usize) {
                 while j < high {
                     let n = BLOCK.min(high - j);
                     let at = j * stride + head * dim;
-                    let size = (rows, n, dim);
-                    all_dots(size, (rows_q, dim), (k.add(at), stride), (weights, BLOCK), false);
-                    all_dots(size, (rows_d, dim), (v.add(at), stride), (slopes, BLOCK), false);
+                    scores_of((rows_q, rows), (k.add(at), stride, n), dim, turned, weights);
+                    scores_of((rows_d, rows), (v.add(at), stride, n), dim, turned, slopes);
                     for r in 0..rows {
                         let (a, b) = s.range(ranges, first + r % count);
                         let (p, ds) = (weights.add(r * BLOCK), slopes.add(r * BLOCK));

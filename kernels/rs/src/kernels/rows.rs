@@ -133,27 +133,10 @@ pub unsafe fn rope(args: Args, begin: usize, end: usize, _thread: usize) {
 /// Entries summed in f32 before they join a sum in f64.
 const CHUNK: usize = 256;
 
-unsafe fn max_of(x: *const f32, n: usize) -> f32 {
-    unsafe {
-        let mut best = f32x4_splat(f32::NEG_INFINITY);
-        let mut i = 0;
-        while i + 4 <= n {
-            best = f32x4_pmax(best, load(x.add(i)));
-            i += 4;
-        }
-        let mut most = largest(best);
-        while i < n {
-            most = most.max(*x.add(i));
-            i += 1;
-        }
-        most
-    }
-}
-
 /// Largest entry, and the sum of `e^(x − largest)`.
 unsafe fn normaliser(x: *const f32, n: usize) -> (f32, f32) {
     unsafe {
-        let most = max_of(x, n);
+        let most = max_of(x, n, f32::NEG_INFINITY);
         let m = f32x4_splat(most);
         let mut total = 0f64;
         let mut from = 0;
@@ -231,7 +214,7 @@ pub unsafe fn argmax(args: Args, begin: usize, end: usize, _thread: usize) {
     for row in begin..end {
         unsafe {
             let x = x.add(row * n);
-            let most = max_of(x, n);
+            let most = max_of(x, n, f32::NEG_INFINITY);
             let wanted = f32x4_splat(most);
             let mut i = 0;
             while i + 4 <= n && !v128_any_true(f32x4_eq(load(x.add(i)), wanted)) {
