@@ -10,8 +10,8 @@ import type { Backend, Tensor } from "../core/tensor.ts";
 import * as ops from "../kernels/ops/mod.ts";
 import { eagle3Tensors } from "../plugins/eagle3/initialise.ts";
 import { eagle3Objective } from "../plugins/eagle3/objective.ts";
-import { eagle3Weights, finalNorm } from "../plugins/eagle3/model.ts";
-import { Unroll, unrollRanges } from "../plugins/eagle3/unroll.ts";
+import { Unroll, unrollRanges } from "../plugins/_shared/unroll.ts";
+import { eagle3Chain, eagle3Weights, finalNorm } from "../plugins/eagle3/model.ts";
 import { verifierIds } from "../plugins/eagle3/verifier_ids.ts";
 import {
   eagle3Batch,
@@ -94,7 +94,7 @@ async function forward(
 ): Promise<{ logits: Float32Array; drafts: Int32Array }[]> {
   using _scope = backend.scope();
   const { run } = backend, weights = eagle3Weights(run, config, tensors), rows = batch.tokens.length;
-  const unroll = new Unroll(run, { config, weights, backend }, batch, { steps: STEPS });
+  const unroll = new Unroll(run, eagle3Chain(config, weights), batch, { backend, steps: STEPS });
   let ids = backend.from(batch.tokens, [rows]);
   const found: Tensor[] = [];
   for (let step = 0; step < STEPS; step++) {

@@ -6,10 +6,10 @@ import { openSafetensors } from "../core/formats/safetensors.ts";
 import type { Backend, Tensor } from "../core/tensor.ts";
 import { openVerifier } from "../core/verifier.ts";
 import { slice } from "../kernels/ops/mod.ts";
+import { eagle3 } from "../plugins/eagle3/algorithm.ts";
 import type { Eagle3Config } from "../plugins/eagle3/config.ts";
 import { eagle3Needs } from "../plugins/eagle3/configure.ts";
 import { initialiseEagle3 } from "../plugins/eagle3/initialise.ts";
-import { eagle3Proposer } from "../plugins/eagle3/proposer.ts";
 import { builtins } from "../plugins/mod.ts";
 import { type Device, devices } from "./devices.ts";
 import { golden, goldenJson } from "./golden.ts";
@@ -36,7 +36,7 @@ async function checkProposals(backend: Backend): Promise<void> {
     verifier: opened.weights,
   });
   const tensors = new Map([...host].map(([name, tensor]) => [name, backend.upload(tensor)]));
-  using proposer = eagle3Proposer(config, { backend, tensors });
+  using proposer = eagle3.proposer(config, { backend, tensors });
   const { layers } = eagle3Needs(config, verifier.info);
   for (const { prompt_ids, output, rounds } of prompts) {
     using _scope = backend.scope();

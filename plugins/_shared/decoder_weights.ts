@@ -1,7 +1,8 @@
 /** A decoder layer's weights under the names that Hugging Face gives them. */
 import { PluginError } from "../../core/errors.ts";
 import type { TensorInfo } from "../../core/plugin.ts";
-import type { Tensor } from "../../core/tensor.ts";
+import type { Run, Tensor } from "../../core/tensor.ts";
+import { cast } from "../../kernels/ops/mod.ts";
 import type { AttentionWeights, DecoderWeights, MlpWeights } from "./decoder.ts";
 
 /** Sizes of a decoder layer, and which weights it has. */
@@ -96,4 +97,17 @@ export function decoderWeights(tensors: ReadonlyMap<string, Tensor>, prefix: str
     attention,
     mlp,
   };
+}
+
+/**
+ * A model's tensors with its norms and biases in f32, as the ops take them: those that are stored in 16 bits are widened
+ * by `run`, and the widened ones are the caller's (or the open scope's).
+ */
+export function wideVectors(run: Run, tensors: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
+  return new Map(
+    [...tensors].map(([name, tensor]) => {
+      const vector = tensor.shape.length === 1 && (tensor.dtype === "bf16" || tensor.dtype === "f16");
+      return [name, vector ? cast(run, tensor, "f32") : tensor];
+    }),
+  );
 }

@@ -4,7 +4,8 @@ import { type Eagle3Config, eagle3Schema } from "./config.ts";
 import { configureEagle3, eagle3Needs } from "./configure.ts";
 import { eagle3Tensors, initialiseEagle3 } from "./initialise.ts";
 import { eagle3Objective } from "./objective.ts";
-import { eagle3Proposer } from "./proposer.ts";
+import { chainProposer } from "../_shared/chain_proposer.ts";
+import { eagle3Chain, eagle3Weights } from "./model.ts";
 
 /** Eagle-3 (Li et al. 2025, arXiv 2503.01840). */
 export const eagle3: DraftAlgorithm<Eagle3Config> = {
@@ -14,5 +15,6 @@ export const eagle3: DraftAlgorithm<Eagle3Config> = {
   tensors: eagle3Tensors,
   initialise: initialiseEagle3,
   objective: eagle3Objective,
-  proposer: eagle3Proposer,
+  proposer: (config, { backend, tensors }) =>
+    chainProposer(backend, (run) => eagle3Chain(config, eagle3Weights(run, config, tensors))),
 };

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { checkConfig } from "../../core/config/check.ts";
 import { ConfigError } from "../../core/errors.ts";
 import { goldenJson } from "../../tests/golden.ts";
-import { type Eagle3Config, eagle3Rope, eagle3Schema, eagle3Sizes } from "./config.ts";
+import { layerRope } from "../_shared/layer_config.ts";
+import { type Eagle3Config, eagle3Schema, eagle3Sizes } from "./config.ts";
 
 const names = Object.keys(goldenJson<{ cases: Record<string, unknown> }>("eagle3", "index.json").cases);
 
@@ -59,8 +60,13 @@ Deno.test("sizes that a config leaves out follow from the others", () => {
 
 Deno.test("rotary settings are read in the old and in the new place", () => {
   const { rope_theta: _, rope_scaling: __, ...layer } = config().transformer_layer_config;
-  assert.deepEqual(eagle3Rope(layer), { theta: 10000, scaling: null });
-  assert.deepEqual(eagle3Rope({ ...layer, rope_theta: 5e5 }), { theta: 5e5, scaling: null });
+  const maxPositions = layer.max_position_embeddings ?? null;
+  assert.deepEqual(layerRope(layer), { theta: 10000, scaling: null, maxPositions });
+  assert.deepEqual(layerRope({ ...layer, rope_theta: 5e5 }), { theta: 5e5, scaling: null, maxPositions });
   const newer = { rope_type: "linear", rope_theta: 2e4, factor: 2 };
-  assert.deepEqual(eagle3Rope({ ...layer, rope_parameters: newer }), { theta: 2e4, scaling: newer });
+  assert.deepEqual(layerRope({ ...layer, rope_parameters: newer }), {
+    theta: 2e4,
+    scaling: newer,
+    maxPositions,
+  });
 });

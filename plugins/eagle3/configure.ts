@@ -2,7 +2,8 @@
 import { newSpeculatorsConfig } from "../../core/config/create.ts";
 import { ConfigError } from "../../core/errors.ts";
 import type { DraftNeeds, DraftOptions, VerifierInfo } from "../../core/plugin.ts";
-import { type Eagle3Config, eagle3Sizes, LAYER_KINDS } from "./config.ts";
+import { LAYER_KINDS } from "../_shared/layer_config.ts";
+import { type Eagle3Config, eagle3Sizes } from "./config.ts";
 
 /** The states a draft reads by default: an early, a middle and a late one (as vLLM serves Eagle-3). */
 export function defaultLayerIds(layers: number): readonly number[] {

@@ -3,9 +3,9 @@ import { ConfigError } from "../../core/errors.ts";
 import { convert, hostTensor, toUint8 } from "../../core/formats/dtype.ts";
 import type { TensorSource } from "../../core/formats/source.ts";
 import type { DraftSources, DraftTensorInfo, TensorInfo } from "../../core/plugin.ts";
-import { byteLength, elements, type HostTensor, type Shape } from "../../core/tensor.ts";
+import type { HostTensor } from "../../core/tensor.ts";
 import { decoderTensors } from "../_shared/decoder_weights.ts";
-import { uniform } from "./_uniform.ts";
+import { checkedShape, firstValues } from "../_shared/first_values.ts";
 import { type Eagle3Config, type Eagle3Sizes, eagle3Sizes } from "./config.ts";
 
 /** Every tensor of a draft: trained, frozen, and those that are the verifier's and never saved. */
@@ -61,53 +61,20 @@ export async function initialiseEagle3(
   config: Eagle3Config,
   sources: DraftSources,
 ): Promise<Map<string, HostTensor>> {
-  const sizes = eagle3Sizes(config);
-  const found = new Map<string, HostTensor>();
+  const sizes = eagle3Sizes(config), { seed, checkpoint, verifier } = sources;
   const map = sizes.mapped ? await vocabulary(sources, sizes) : null;
-  const head = async () => keptRows(await sources.verifier.lmHead(), map?.ids ?? null, sizes);
-  const tensors = eagle3Tensors(config);
-  // A bias is drawn like its weight, by the number of the layer's inputs.
-  const inputs = ({ name, shape }: TensorInfo) =>
-    shape[1] ?? tensors.find((other) => other.name === name.replace(/bias$/, "weight"))?.shape[1] ?? 1;
-  for (const info of tensors) {
-    const tensor = info.name === "d2t" || info.name === "t2d"
-      ? map![info.name]
-      : info.saved && sources.checkpoint?.has(info.name)
-      ? await sources.checkpoint.read(info.name)
-      : info.saved && sources.checkpoint && info.required !== false
-      ? lacking(info)
-      : await fresh(info, sources, { inputs: inputs(info), head });
-    found.set(info.name, checked(tensor, info.shape, info.name));
-  }
-  return found;
-}
-
-function lacking({ name, shape }: TensorInfo): never {
-  throw new ConfigError(
-    name,
-    `expected a tensor of shape [${shape.join(", ")}] in the checkpoint, received none`,
-    {
-      hint: "Check that the weights belong to the config beside them",
+  const head = async () => keptRows(await verifier.lmHead(), map?.ids ?? null, sizes);
+  return await firstValues(eagle3Tensors(config), {
+    seed,
+    checkpoint,
+    fixed: map ? { d2t: map.d2t, t2d: map.t2d } : {},
+    shared: {
+      "embed_tokens.weight": () => verifier.embedTokens(),
+      "lm_head.weight": head,
+      "verifier_lm_head.weight": head,
+      "verifier_norm.weight": () => verifier.norm(),
     },
-  );
-}
-
-async function fresh(
-  { name, shape }: TensorInfo,
-  { seed, verifier }: DraftSources,
-  { inputs, head }: { readonly inputs: number; readonly head: () => Promise<HostTensor> },
-): Promise<HostTensor> {
-  switch (name) {
-    case "embed_tokens.weight":
-      return await verifier.embedTokens();
-    case "verifier_norm.weight":
-      return await verifier.norm();
-    case "lm_head.weight":
-    case "verifier_lm_head.weight":
-      return await head();
-  }
-  if (name.endsWith("norm.weight")) return hostTensor(new Float32Array(elements(shape)).fill(1), shape);
-  return hostTensor(uniform(elements(shape), 1 / Math.sqrt(inputs), { seed, name }), shape);
+  });
 }
 
 /** A vocabulary map as it is stored, and the verifier's id of each draft id. */
@@ -129,7 +96,9 @@ async function vocabulary(
       hint: "Make one with vocab-map",
     });
   }
-  const offsets = new BigInt64Array(convert(checked(d2t, [draftVocab], "d2t"), "i64").bytes.slice().buffer);
+  const offsets = new BigInt64Array(
+    convert(checkedShape(d2t, [draftVocab], "d2t"), "i64").bytes.slice().buffer,
+  );
   const derived = new Uint8Array(vocab), ids = new Int32Array(draftVocab);
   offsets.forEach((offset, i) => {
     const id = i + Number(offset);
@@ -141,7 +110,7 @@ async function vocabulary(
   });
   const t2d = await stored(checkpoint, "t2d") ?? (given ? hostTensor(given.t2d, [given.t2d.length]) : null);
   if (t2d) {
-    const kept = toUint8(checked(t2d, [vocab], "t2d"));
+    const kept = toUint8(checkedShape(t2d, [vocab], "t2d"));
     const wrong = derived.findIndex((bit, id) => (kept[id] !== 0) !== (bit === 1));
     if (wrong >= 0) {
       throw new ConfigError("t2d", `expected the ids of d2t, received another choice at ${wrong}`);
@@ -161,22 +130,10 @@ async function stored(source: TensorSource | null, name: string): Promise<HostTe
 /** The row of the verifier's head for each draft id. */
 function keptRows(head: HostTensor, ids: Int32Array | null, sizes: Eagle3Sizes): HostTensor {
   const { vocab, draftVocab, target } = sizes;
-  checked(head, [vocab, target], "lm_head.weight of the verifier");
+  checkedShape(head, [vocab, target], "lm_head.weight of the verifier");
   if (!ids) return head;
   const row = head.bytes.length / vocab;
   const bytes = new Uint8Array(draftVocab * row);
   ids.forEach((id, i) => bytes.set(head.bytes.subarray(id * row, (id + 1) * row), i * row));
   return { shape: [draftVocab, target], dtype: head.dtype, bytes };
-}
-
-function checked(tensor: HostTensor, shape: Shape, name: string): HostTensor {
-  const same = tensor.shape.length === shape.length && shape.every((axis, i) => axis === tensor.shape[i]);
-  if (!same || tensor.bytes.length !== byteLength(tensor)) {
-    throw new ConfigError(
-      name,
-      `expected shape [${shape.join(", ")}], received [${tensor.shape.join(", ")}]`,
-      { hint: "Check that config, weights and verifier belong together" },
-    );
-  }
-  return tensor;
 }

@@ -4,16 +4,13 @@
  */
 import { PluginError } from "../../core/errors.ts";
 import type { Run, Tensor } from "../../core/tensor.ts";
-import { add, cast, concat, gather, linear, rmsnorm } from "../../kernels/ops/mod.ts";
-import {
-  type DecoderContext,
-  decoderLayer,
-  type DecoderWeights,
-  gatedMlp,
-  selfAttention,
-} from "../_shared/decoder.ts";
-import { decoderWeights } from "../_shared/decoder_weights.ts";
+import { add, argmax, concat, gather, linear, rmsnorm } from "../../kernels/ops/mod.ts";
+import type { ChainDraft, ChainPass } from "../_shared/chain_draft.ts";
+import { decoderLayer, type DecoderWeights, gatedMlp, selfAttention } from "../_shared/decoder.ts";
+import { decoderWeights, wideVectors } from "../_shared/decoder_weights.ts";
+import { layerRope } from "../_shared/layer_config.ts";
 import { type Eagle3Config, eagle3Sizes } from "./config.ts";
+import { verifierIds } from "./verifier_ids.ts";
 
 /** The draft's weights by what they do. V the verifier's vocabulary, H the draft's width. */
 export interface Eagle3Weights {
@@ -49,12 +46,7 @@ export function eagle3Weights(
   tensors: ReadonlyMap<string, Tensor>,
 ): Eagle3Weights {
   const { layers, mapped, eps } = eagle3Sizes(config);
-  const wide = new Map(
-    [...tensors].map(([name, tensor]) => {
-      const vector = tensor.shape.length === 1 && (tensor.dtype === "bf16" || tensor.dtype === "f16");
-      return [name, vector ? cast(run, tensor, "f32") : tensor];
-    }),
-  );
+  const wide = wideVectors(run, tensors);
   const need = (name: string): Tensor => {
     const tensor = wide.get(name);
     if (!tensor) throw new PluginError("eagle3", `expected a tensor "${name}", received ${wide.size} others`);
@@ -73,23 +65,8 @@ export function eagle3Weights(
   };
 }
 
-/** What one pass through the layers takes. */
-export interface Eagle3Pass {
-  /** i32 `[T]`: the verifier's id of the token at each row. */
-  readonly ids: Tensor;
-  /** f32 `[T, H]`: the verifier's states through `fc`, or the last pass's output. */
-  readonly hidden: Tensor;
-  /** Rotation and attention of each layer. */
-  context(layer: number): DecoderContext;
-}
-
-/** The verifier's auxiliary states side by side, f32 `[T, states · width]`, brought to the draft's width. */
-export function fuseStates(run: Run, w: Eagle3Weights, states: Tensor): Tensor {
-  return linear(run, states, w.fc);
-}
-
 /** One pass: f32 `[T, H]` before the final norm, which the next pass takes as its hidden state. */
-export function eagle3Layers(run: Run, w: Eagle3Weights, pass: Eagle3Pass): Tensor {
+function layers(run: Run, w: Eagle3Weights, pass: ChainPass): Tensor {
   const [first, ...rest] = w.layers as [DecoderWeights, ...DecoderWeights[]];
   const context = pass.context(0), pick = context.ask?.pick ?? ((x: Tensor) => x);
   const embedded = rmsnorm(run, gather(run, w.embed, pass.ids), first.inputNorm, w.eps);
@@ -104,4 +81,17 @@ export function eagle3Layers(run: Run, w: Eagle3Weights, pass: Eagle3Pass): Tens
 /** What the head takes: f32 `[T, H]`, normed. */
 export function finalNorm(run: Run, w: Eagle3Weights, hidden: Tensor): Tensor {
   return rmsnorm(run, hidden, w.norm, w.eps);
+}
+
+/** The draft as its unrolling and its proposer take it. */
+export function eagle3Chain(config: Eagle3Config, w: Eagle3Weights): ChainDraft {
+  return {
+    plugin: "eagle3",
+    sizes: eagle3Sizes(config),
+    rope: layerRope(config.transformer_layer_config),
+    enter: (run, states) => linear(run, states, w.fc),
+    pass: (run, pass) => layers(run, w, pass),
+    likeliest: (run, hidden) =>
+      verifierIds(run, argmax(run, linear(run, finalNorm(run, w, hidden), w.head)), w.d2t),
+  };
 }

@@ -5,19 +5,10 @@ import type { LossResult, Objective, ObjectiveInput, ObjectiveOptions } from "..
 import type { Run, Tensor } from "../../core/tensor.ts";
 import { cast, gather, linearKl, rmsnorm, total } from "../../kernels/ops/mod.ts";
 import { type Eagle3Config, eagle3Sizes } from "./config.ts";
-import { DENOMINATOR_EPS, masked, unrolledMetrics } from "./metrics.ts";
-import { eagle3Weights, finalNorm } from "./model.ts";
-import { Unroll } from "./unroll.ts";
+import { draftingRows, trueTokens, Unroll } from "../_shared/unroll.ts";
+import { DENOMINATOR_EPS, masked, unrolledMetrics } from "../_shared/unroll_metrics.ts";
+import { eagle3Chain, eagle3Weights, finalNorm } from "./model.ts";
 import { verifierIds } from "./verifier_ids.ts";
-
-/** Rows with a target at some step; the others need not draft, since nothing that is asked for depends on them. */
-export function draftingRows(lossMask: Uint8Array, steps: number): Int32Array {
-  const rows: number[] = [];
-  for (let t = 0; t < lossMask.length; t++) {
-    if (lossMask.subarray(t, t + steps).includes(1)) rows.push(t);
-  }
-  return Int32Array.from(rows);
-}
 
 /** The weight of each drafting row in the loss of a step: its share of the mean, times the step's decay. */
 function rowWeights(
@@ -27,11 +18,6 @@ function rowWeights(
 ): Float32Array {
   const share = at.decay ** at.step / (masked(lossMask, at.step) + DENOMINATOR_EPS);
   return Float32Array.from(rows, (row) => lossMask[row + at.step] === 1 ? share : 0);
-}
-
-/** The tokens of the text that a step would be fed, were the draft always right; 0 past the end. */
-function trueTokens({ tokens }: PackedBatch, rows: Int32Array, step: number): Int32Array {
-  return Int32Array.from(rows, (row) => tokens[row + step] ?? 0);
 }
 
 /**
@@ -49,7 +35,7 @@ export function eagle3Objective(config: Eagle3Config, options: ObjectiveOptions)
       checkBatch(config, batch);
       const weights = eagle3Weights(run, config, tensors);
       const rows = draftingRows(batch.lossMask, steps);
-      const unroll = new Unroll(run, { config, weights, backend }, batch, { steps, rows });
+      const unroll = new Unroll(run, eagle3Chain(config, weights), batch, { backend, steps, rows });
       const targets = verifierStates(run, { config, backend, tensors }, batch);
       const losses: Tensor[] = [], outputs: Record<string, Tensor> = {};
       const ids = (data: Int32Array) => backend.from(data, [data.length]);

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
-import { masked, unrolledMetrics } from "./metrics.ts";
-import { draftingRows } from "./objective.ts";
-import { unrollRanges } from "./unroll.ts";
+import { draftingRows, unrollRanges } from "./unroll.ts";
+import { masked, unrolledMetrics } from "./unroll_metrics.ts";
 
 Deno.test("a row is right at a step only if it was at all before, and counts where its target does", () => {
   const lossMask = Uint8Array.of(1, 1, 0, 1, 1), rows = Int32Array.of(0, 1, 2, 3, 4);

@@ -6,23 +6,28 @@
 import type { PackedBatch } from "../../core/data/batch.ts";
 import type { Backend, Run, Tensor } from "../../core/tensor.ts";
 import { attention, concat, gather } from "../../kernels/ops/mod.ts";
-import type { DecoderContext } from "../_shared/decoder.ts";
-import { ropeTables } from "../_shared/rope.ts";
-import { type Eagle3Config, eagle3Rope, type Eagle3Sizes, eagle3Sizes } from "./config.ts";
-import { eagle3Layers, type Eagle3Weights, fuseStates } from "./model.ts";
+import type { ChainDraft } from "./chain_draft.ts";
+import type { DecoderContext } from "./decoder.ts";
+import { ropeTables } from "./rope.ts";
 
-/** A draft to be unrolled. */
-export interface UnrollDraft {
-  /** Its config. */
-  readonly config: Eagle3Config;
-  /** Its weights. */
-  readonly weights: Eagle3Weights;
-  /** Where uploads go. */
-  readonly backend: Backend;
+/** Rows with a target at some step; the others need not draft, since nothing that is asked for depends on them. */
+export function draftingRows(lossMask: Uint8Array, steps: number): Int32Array {
+  const rows: number[] = [];
+  for (let t = 0; t < lossMask.length; t++) {
+    if (lossMask.subarray(t, t + steps).includes(1)) rows.push(t);
+  }
+  return Int32Array.from(rows);
+}
+
+/** The tokens of the text that a step would be fed, were the draft always right; 0 past the end. */
+export function trueTokens({ tokens }: PackedBatch, rows: Int32Array, step: number): Int32Array {
+  return Int32Array.from(rows, (row) => tokens[row + step] ?? 0);
 }
 
 /** Which rows are unrolled, and how far. */
 export interface UnrollOptions {
+  /** Where uploads go. */
+  readonly backend: Backend;
   /** Steps. */
   readonly steps: number;
   /** Rows that draft; all when `null`. The others give keys and values to the first step, and nothing else. */
@@ -52,8 +57,8 @@ export function unrollRanges(documents: Int32Array, rows: Int32Array | null = nu
 /** The steps of one batch, in turn. */
 export class Unroll {
   readonly #run: Run;
-  readonly #draft: UnrollDraft;
-  readonly #sizes: Eagle3Sizes;
+  readonly #draft: ChainDraft;
+  readonly #backend: Backend;
   readonly #context: Omit<DecoderContext, "attend" | "ask">;
   readonly #ranges: { readonly all: Tensor; readonly asked: Tensor };
   readonly #rows: Tensor | null;
@@ -64,19 +69,18 @@ export class Unroll {
   #step = 0;
 
   /** Uploads what the steps share, and brings the verifier's states to the draft's width. */
-  constructor(run: Run, draft: UnrollDraft, batch: PackedBatch, options: UnrollOptions) {
-    const { backend, config, weights } = draft, { rows = null, steps } = options;
+  constructor(run: Run, draft: ChainDraft, batch: PackedBatch, options: UnrollOptions) {
+    const { backend, rows = null, steps } = options, { layers, headDim, eps } = draft.sizes;
     const length = batch.tokens.length;
     this.#run = run;
     this.#draft = draft;
-    this.#sizes = eagle3Sizes(config);
-    const { headDim, eps } = this.#sizes;
+    this.#backend = backend;
     const last = batch.positions.reduce((most, p) => Math.max(most, p), 0);
     const tables = ropeTables(backend, {
-      ...eagle3Rope(config.transformer_layer_config),
+      ...draft.rope,
       headDim,
       positions: last + steps,
-      maxPositions: config.transformer_layer_config.max_position_embeddings ?? last + steps,
+      maxPositions: draft.rope.maxPositions ?? last + steps,
     });
     this.#context = { headDim, eps, tables, positions: backend.from(batch.positions, [length]) };
     this.#asked = rows ? Int32Array.from(rows, (row) => batch.positions[row]!) : batch.positions;
@@ -84,24 +88,24 @@ export class Unroll {
     const all = backend.from(unrollRanges(batch.documents), [length, 2]);
     const asked = rows ? backend.from(unrollRanges(batch.documents, rows), [rows.length, 2]) : all;
     this.#ranges = { all, asked };
-    this.#keys = weights.layers.map(() => []);
-    this.#values = weights.layers.map(() => []);
-    this.#hidden = fuseStates(run, weights, backend.from(batch.hidden, [length, batch.auxWidth]));
+    this.#keys = Array.from({ length: layers }, () => []);
+    this.#values = Array.from({ length: layers }, () => []);
+    this.#hidden = draft.enter(run, backend.from(batch.hidden, [length, batch.auxWidth]));
   }
 
   /**
    * One step.
    *
    * @param ids i32, the verifier's ids: the batch's tokens at the first step, then one for each row that drafts
-   * @returns f32 `[A, H]` before the final norm
+   * @returns f32 `[A, H]`, the pass's output
    */
   next(ids: Tensor): Tensor {
-    const { backend, weights } = this.#draft, step = this.#step++;
+    const backend = this.#backend, step = this.#step++;
     const asked = step === 0 && !this.#rows
       ? this.#context.positions
       : backend.from(this.#asked.map((p) => p + step), [this.#asked.length]);
-    const last = weights.layers.length - 1;
-    this.#hidden = eagle3Layers(this.#run, weights, {
+    const last = this.#draft.sizes.layers - 1;
+    this.#hidden = this.#draft.pass(this.#run, {
       ids,
       hidden: this.#hidden,
       context: (layer) => {
@@ -118,7 +122,7 @@ export class Unroll {
   }
 
   #attend(layer: number, [q, k, v]: readonly [Tensor, Tensor, Tensor]): Tensor {
-    const { heads, kvHeads, headDim } = this.#sizes, run = this.#run;
+    const { heads, kvHeads, headDim } = this.#draft.sizes, run = this.#run;
     const ranges = q.shape[0] === this.#ranges.asked.shape[0] ? this.#ranges.asked : this.#ranges.all;
     const keys = this.#keys[layer]!, values = this.#values[layer]!;
     keys.push(k);

@@ -1,76 +1,60 @@
-/** How an Eagle-3 draft proposes: a chain of its most likely tokens, on a key-value cache of its own. */
+/** How a draft proposes that feeds on its own output: a chain of its most likely tokens, on a key-value cache of its own. */
 import { PluginError } from "../../core/errors.ts";
 import type { Proposal, ProposeInput, Proposer, ProposerSession } from "../../core/plugin.ts";
 import type { Backend, Run, Tensor } from "../../core/tensor.ts";
-import { argmax, attention, concat, linear, type RopeTables, slice } from "../../kernels/ops/mod.ts";
-import { LayerCache } from "../_shared/kv_cache.ts";
-import { cachedRanges } from "../_shared/ranges.ts";
-import { ropeTables } from "../_shared/rope.ts";
-import { type Eagle3Config, eagle3Rope, type Eagle3Sizes, eagle3Sizes } from "./config.ts";
-import { eagle3Layers, type Eagle3Weights, eagle3Weights, finalNorm, fuseStates } from "./model.ts";
-import { verifierIds } from "./verifier_ids.ts";
-
-/** A draft with its weights on a backend. */
-export interface ProposingModel {
-  /** Where to compute. */
-  readonly backend: Backend;
-  /** Tensors by name; they stay the caller's. */
-  readonly tensors: ReadonlyMap<string, Tensor>;
-}
+import { attention, concat, type RopeTables, slice } from "../../kernels/ops/mod.ts";
+import type { ChainDraft } from "./chain_draft.ts";
+import { LayerCache } from "./kv_cache.ts";
+import { cachedRanges } from "./ranges.ts";
+import { ropeTables } from "./rope.ts";
 
 /**
- * Makes the draft ready to propose.
+ * Makes a draft ready to propose.
  *
- * @throws {PluginError} when a tensor is missing
+ * @param make builds the draft; what its `run` computes lives as long as the proposer
  */
-export function eagle3Proposer(config: Eagle3Config, { backend, tensors }: ProposingModel): Proposer {
-  const widened: Tensor[] = [];
-  const run: Run = (op, inputs, attrs) => {
-    const made = backend.run(op, inputs, attrs);
-    widened.push(...made);
-    return made;
-  };
-  const weights = eagle3Weights(run, config, tensors);
+export function chainProposer(backend: Backend, make: (run: Run) => ChainDraft): Proposer {
+  const made: Tensor[] = [];
+  const draft = make((op, inputs, attrs) => {
+    const outputs = backend.run(op, inputs, attrs);
+    made.push(...outputs);
+    return outputs;
+  });
   return {
-    start: (capacity) => new Eagle3Session({ config, weights, backend }, capacity),
+    start: (capacity) => new ChainSession({ draft, backend }, capacity),
     [Symbol.dispose]() {
-      for (const tensor of widened) tensor[Symbol.dispose]();
+      for (const tensor of made) tensor[Symbol.dispose]();
     },
   };
 }
 
-/** What a session draws on. */
-interface Draft {
-  readonly config: Eagle3Config;
-  readonly weights: Eagle3Weights;
-  readonly backend: Backend;
-}
-
 /** One sequence. Row p of the cache pairs the verifier's states at p with the token at p + 1. */
-class Eagle3Session implements ProposerSession {
-  readonly #draft: Draft;
-  readonly #sizes: Eagle3Sizes;
+class ChainSession implements ProposerSession {
+  readonly #draft: ChainDraft;
+  readonly #backend: Backend;
   readonly #cache: LayerCache;
   readonly #tables: RopeTables;
   /** Rows of the cache that hold the verifier's states; those behind are of a chain that was proposed. */
   #known = 0;
 
-  constructor(draft: Draft, capacity: number) {
-    const sizes = eagle3Sizes(draft.config), { layers, kvHeads, headDim } = sizes;
-    const layer = draft.config.transformer_layer_config;
+  constructor(
+    { draft, backend }: { readonly draft: ChainDraft; readonly backend: Backend },
+    capacity: number,
+  ) {
+    const { layers, kvHeads, headDim } = draft.sizes;
     this.#draft = draft;
-    this.#sizes = sizes;
-    this.#cache = new LayerCache(draft.backend, { layers, capacity, width: kvHeads * headDim });
-    this.#tables = ropeTables(draft.backend, {
-      ...eagle3Rope(layer),
+    this.#backend = backend;
+    this.#cache = new LayerCache(backend, { layers, capacity, width: kvHeads * headDim });
+    this.#tables = ropeTables(backend, {
+      ...draft.rope,
       headDim,
       positions: Math.max(capacity, 1),
-      maxPositions: layer.max_position_embeddings ?? capacity,
+      maxPositions: draft.rope.maxPositions ?? capacity,
     });
   }
 
   propose(input: ProposeInput): Proposal {
-    const { backend, weights } = this.#draft, { run } = backend;
+    const backend = this.#backend, { run } = backend;
     using scope = backend.scope();
     // A chain's last token has no row of its own, so no row lies beyond the capacity.
     const count = Math.min(input.count, this.#cache.capacity - input.history.length);
@@ -82,8 +66,7 @@ class Eagle3Session implements ProposerSession {
     let hidden = this.#accept(input, rows);
     const tokens: Tensor[] = [];
     for (let step = 0; step < count; step++) {
-      const logits = linear(run, finalNorm(run, weights, hidden), weights.head);
-      tokens.push(verifierIds(run, argmax(run, logits), weights.d2t));
+      tokens.push(this.#draft.likeliest(run, hidden));
       if (step + 1 < count) hidden = this.#pass(tokens[step]!, hidden);
     }
     return {
@@ -94,10 +77,10 @@ class Eagle3Session implements ProposerSession {
 
   /** Takes in the new states; gives the output of the last row, f32 `[1, H]`. */
   #accept({ history, position, hidden }: ProposeInput, rows: number): Tensor {
-    const { backend, weights } = this.#draft, { run } = backend;
+    const backend = this.#backend, { run } = backend;
     this.#cache.truncate(position);
     const tokens = history.slice(position + 1, position + 1 + rows);
-    const states = fuseStates(run, weights, concat(run, hidden, 1));
+    const states = this.#draft.enter(run, hidden.length === 1 ? hidden[0]! : concat(run, hidden, 1));
     const out = this.#pass(backend.from(tokens, [rows]), states);
     this.#known = position + rows;
     return out;
@@ -105,9 +88,9 @@ class Eagle3Session implements ProposerSession {
 
   /** Rows behind those of the cache; gives the output of the last one, f32 `[1, H]`. */
   #pass(ids: Tensor, hidden: Tensor): Tensor {
-    const { backend, weights } = this.#draft, { run } = backend;
-    const { heads, kvHeads, headDim, eps } = this.#sizes;
-    const rows = ids.shape[0]!, last = weights.layers.length - 1;
+    const backend = this.#backend, { run } = backend;
+    const { layers, heads, kvHeads, headDim, eps } = this.#draft.sizes;
+    const rows = ids.shape[0]!, last = layers - 1;
     const packing = cachedRanges(this.#cache.length, rows);
     const positions = backend.from(packing.positions, [rows]),
       ranges = backend.from(packing.ranges, [rows, 2]);
@@ -115,7 +98,7 @@ class Eagle3Session implements ProposerSession {
     // Only the last row's output is asked for, so in the last layer only it has a query.
     const ask = rows === 1 ? null : { pick: end, positions: backend.from(packing.positions.slice(-1), [1]) };
     const lastRange = rows === 1 ? ranges : backend.from(packing.ranges.slice(-2), [1, 2]);
-    const out = eagle3Layers(run, weights, {
+    const out = this.#draft.pass(run, {
       ids,
       hidden,
       context: (layer) => ({
@@ -138,10 +121,10 @@ class Eagle3Session implements ProposerSession {
 
   /** How many rows are new. */
   #checked({ history, position, hidden }: ProposeInput): number {
-    const { states, target } = this.#sizes, rows = history.length - 1 - position;
+    const { plugin, sizes: { states, target } } = this.#draft, rows = history.length - 1 - position;
     if (!Number.isInteger(position) || position < 0 || position > this.#known || rows < 0) {
       throw new PluginError(
-        "eagle3",
+        plugin,
         `expected states from a row up to ${this.#known} on, received them from ${position} of ${history.length} tokens`,
       );
     }
@@ -149,7 +132,7 @@ class Eagle3Session implements ProposerSession {
       hidden.every(({ shape }) => shape.length === 2 && shape[0] === rows && shape[1] === target);
     if (!fits) {
       const found = hidden.map(({ shape }) => `[${shape.join(", ")}]`).join(", ");
-      throw new PluginError("eagle3", `expected ${states} states [${rows}, ${target}], received ${found}`);
+      throw new PluginError(plugin, `expected ${states} states [${rows}, ${target}], received ${found}`);
     }
     return rows;
   }
