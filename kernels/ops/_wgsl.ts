@@ -46,7 +46,8 @@ export function window(start: number, count: number, bytes: number): Window {
 export function runs(count: number, bytes: number, maxBinding: number): { start: number; count: number }[] {
   // 256 bytes are left for a window that begins a little earlier.
   const most = Math.max(1, Math.floor((maxBinding - 256) / Math.max(bytes, 1)));
-  const step = most >= 256 ? Math.floor(most / 256) * 256 : most;
+  const unit = most >= 256 ? 256 : most >= 64 ? 64 : 1; // kernels that sum 64 rows at a time start at multiples
+  const step = Math.floor(most / unit) * unit;
   const parts: { start: number; count: number }[] = [];
   for (let start = 0; start < count; start += step) {
     parts.push({ start, count: Math.min(step, count - start) });

@@ -18,6 +18,7 @@ import {
   type TypedArray,
   type WgslBinding,
   type WgslLimits,
+  type WgslPass,
 } from "../../core/tensor.ts";
 import { asTyped, toHeld } from "../host.ts";
 import { adapterFacts, type WebgpuOptions } from "./device.ts";
@@ -49,6 +50,14 @@ class GpuTensor implements Tensor {
   [Symbol.dispose](): void {
     if (this.block) this.#free(this);
   }
+}
+
+/** What the bindings of a call speak of. */
+interface Call {
+  readonly inputs: readonly GpuTensor[];
+  readonly outputs: readonly GpuTensor[];
+  /** Working memory, by name. */
+  readonly scratch: Map<string, Block>;
 }
 
 /** Whole words; for nothing as many as the largest element of a kernel's array takes, since no binding is empty. */
@@ -214,17 +223,23 @@ export class Webgpu implements Backend {
       return alias === undefined ? this.#make(spec) : own[alias]!;
     });
     const scratch = new Map<string, Block>();
-    for (const pass of passes) {
-      if (pass.grid.some((size) => size === 0)) continue;
-      this.#admit(op.name, pass.grid);
-      const bind = pass.bind.map((binding) =>
-        this.#bind(op.name, binding, { inputs: own, outputs, scratch })
-      );
-      const kernel = this.#pipelines.get(op.name, pass.code, bind.length, pass.params !== undefined);
-      this.#recorder.dispatch(kernel, { bind, params: pass.params, grid: pass.grid });
+    try {
+      for (const pass of passes) this.#dispatch(op.name, pass, { inputs: own, outputs, scratch });
+    } catch (error) {
+      outputs.forEach((output, i) => op.alias?.[i] === undefined && output[Symbol.dispose]());
+      throw error;
+    } finally {
+      for (const block of scratch.values()) this.#pool.give(block, this.#recorder.epoch);
     }
-    for (const block of scratch.values()) this.#pool.give(block, this.#recorder.epoch);
     return outputs;
+  }
+
+  #dispatch(op: string, { code, bind, params, grid }: WgslPass, call: Call): void {
+    if (grid.some((size) => size === 0)) return;
+    this.#admit(op, grid);
+    const buffers = bind.map((binding) => this.#bind(op, binding, call));
+    const kernel = this.#pipelines.get(op, code, bind.length, params !== undefined);
+    this.#recorder.dispatch(kernel, { bind: buffers, params, grid });
   }
 
   #admit(op: string, grid: readonly number[]): void {
@@ -236,11 +251,7 @@ export class Webgpu implements Backend {
     );
   }
 
-  #bind(op: string, binding: WgslBinding, call: {
-    readonly inputs: readonly GpuTensor[];
-    readonly outputs: readonly GpuTensor[];
-    readonly scratch: Map<string, Block>;
-  }): GPUBufferBinding {
+  #bind(op: string, binding: WgslBinding, call: Call): GPUBufferBinding {
     if ("scratch" in binding) {
       let block = call.scratch.get(binding.scratch);
       if (!block || block.buffer.size < binding.bytes) {

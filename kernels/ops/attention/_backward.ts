@@ -182,7 +182,8 @@ var<workgroup> v_tile: array<f32, ${keys * dim}>;
 var<workgroup> q_tile: array<f32, ${rows * dim}>;
 var<workgroup> d_tile: array<f32, ${rows * dim}>;
 var<workgroup> weights: array<vec2<f32>, ${rows * keys}>; // p and ds of a row and a key
-var<workgroup> tile: vec2<u32>;
+var<workgroup> found: array<atomic<u32>, ${invocations / 32}>; // a bit for each of as many tiles of rows
+var<workgroup> seeing: array<u32, ${invocations / 32}>;
 
 ${RANGE_OF}
 ${exponential}
@@ -203,43 +204,55 @@ fn main(
   }
 ${undress(each((i) => `var dk${i} = 0.0; var dv${i} = 0.0;`, "  "))}
   let last = p.queries * ${group}u;
-  for (var start = 0u; start < last; start += ${rows}u) {
-    if (l == 0u) {
-      tile = vec2<u32>(bounds[start / ${rows}u * 2u], bounds[start / ${rows}u * 2u + 1u]);
+  let tiles = (last + ${rows - 1}u) / ${rows}u;
+  for (var chunk = 0u; chunk < tiles; chunk += ${invocations}u) {
+    // Which of the next tiles of rows see any of these keys: one invocation looks at each.
+    if (l < ${invocations / 32}u) {
+      atomicStore(&found[l], 0u);
     }
-    let seen = workgroupUniformLoad(&tile);
-    if (seen.x >= base + ${keys}u || seen.y <= base) {
-      continue;
+    workgroupBarrier();
+    let own = chunk + l;
+    if (own < tiles && bounds[2u * own] < base + ${keys}u && bounds[2u * own + 1u] > base) {
+      atomicOr(&found[l / 32u], 1u << (l % 32u));
     }
-    for (var i = l; i < ${rows * dim}u; i += ${invocations}u) {
-      let r = min(start + i / ${dim}u, last - 1u);
-      let at = r / ${group}u * ${
+    workgroupBarrier();
+    if (l < ${invocations / 32}u) {
+      seeing[l] = atomicLoad(&found[l]);
+    }
+    for (var word = 0u; word < ${invocations / 32}u; word++) {
+      var bits = workgroupUniformLoad(&seeing[word]);
+      while (bits != 0u) {
+        let start = (chunk + word * 32u + firstTrailingBit(bits)) * ${rows}u;
+        bits &= bits - 1u;
+        for (var i = l; i < ${rows * dim}u; i += ${invocations}u) {
+          let r = min(start + i / ${dim}u, last - 1u);
+          let at = r / ${group}u * ${
     heads * dim
   }u + (kv_head * ${group}u + r % ${group}u) * ${dim}u + i % ${dim}u;
-      q_tile[i] = q[at] * p.scale;
-      d_tile[i] = dout[at];
-    }
-    workgroupBarrier();
-    for (var r = lane; r < ${rows}u; r += ${LANES}u) {
-      ${rowOf(tiles, "start + r").replaceAll("\n", "\n    ")}
-      let range = range_of(query);
-      var pair = vec2<f32>(0.0);
-      if (real && key >= range.x && key < range.y) {
-        var score = 0.0;
-        var dp = 0.0;
-        for (var i = 0u; i < ${dim}u; i++) {
-          score += q_tile[r * ${dim}u + i] * k_tile[j * ${dim}u + i];
-          dp += d_tile[r * ${dim}u + i] * v_tile[j * ${dim}u + i];
+          q_tile[i] = q[at] * p.scale;
+          d_tile[i] = dout[at];
         }
-        let row = query * ${heads}u + head;
-        let weight = exponential(score - lse[row]);
-        pair = vec2<f32>(weight, weight * (dp - side[row]));
-      }
-      weights[r * ${keys}u + j] = pair;
-    }
-    workgroupBarrier();
-    for (var r = 0u; r < ${rows}u; r++) {
-      let pair = weights[r * ${keys}u + j];
+        workgroupBarrier();
+        for (var r = lane; r < ${rows}u; r += ${LANES}u) {
+          ${rowOf(tiles, "start + r").replaceAll("\n", "\n    ")}
+          let range = range_of(query);
+          var pair = vec2<f32>(0.0);
+          if (real && key >= range.x && key < range.y) {
+            var score = 0.0;
+            var dp = 0.0;
+            for (var i = 0u; i < ${dim}u; i++) {
+              score += q_tile[r * ${dim}u + i] * k_tile[j * ${dim}u + i];
+              dp += d_tile[r * ${dim}u + i] * v_tile[j * ${dim}u + i];
+            }
+            let row = query * ${heads}u + head;
+            let weight = exponential(score - lse[row]);
+            pair = vec2<f32>(weight, weight * (dp - side[row]));
+          }
+          weights[r * ${keys}u + j] = pair;
+        }
+        workgroupBarrier();
+        for (var r = 0u; r < ${rows}u; r++) {
+          let pair = weights[r * ${keys}u + j];
 ${
     each(
       (i, entry) =>
@@ -247,8 +260,10 @@ ${
       "      ",
     )
   }
+        }
+        workgroupBarrier();
+      }
     }
-    workgroupBarrier();
   }
   if (key >= p.keys) {
     return;
