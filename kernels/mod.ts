@@ -6,10 +6,11 @@
  */
 import type { Backend } from "../core/tensor.ts";
 import { features, type WasmFeatures } from "./features.ts";
+import type { VocabularyMap } from "./wasm/vocabulary.ts";
 import type { AdapterFacts } from "./webgpu/device.ts";
 
 export type { WasmFeatures } from "./features.ts";
-export { selectVocabulary } from "./wasm/vocabulary.ts";
+export type { VocabularyMap } from "./wasm/vocabulary.ts";
 
 /** A backend's name, or `auto`: a real GPU where there is one, else WASM. */
 export type BackendKind = "auto" | "webgpu" | "wasm";
@@ -72,4 +73,22 @@ export async function open(kind: BackendKind = "auto", options: OpenOptions = {}
   }
   const { openWasm } = await import("./wasm/mod.ts");
   return await openWasm(options);
+}
+
+/**
+ * Chooses the ids a draft keeps: the most frequent, of equals the smaller, then, when too few were observed, the smallest
+ * not yet taken; in ascending order. Needs no backend; its code is loaded when it is called.
+ *
+ * @param ids observed ids, each once
+ * @param counts how often each was seen
+ * @throws {ConfigError} when `draftSize` exceeds `targetSize`, an id that is kept lies outside, or one comes twice
+ */
+export async function selectVocabulary(
+  ids: Int32Array,
+  counts: BigInt64Array,
+  draftSize: number,
+  targetSize: number,
+): Promise<VocabularyMap> {
+  const { selectVocabulary } = await import("./wasm/vocabulary.ts");
+  return selectVocabulary(ids, counts, draftSize, targetSize);
 }
