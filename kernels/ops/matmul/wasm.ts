@@ -45,7 +45,7 @@ function pack(
 
 /** Tiles large enough to stay in caches, small enough for all threads to have some. */
 function tileSize(m: number, n: number, threads: number): [number, number] {
-  let [rows, columns] = [64, 128];
+  let [rows, columns] = [32, 256];
   const tiles = () => Math.ceil(m / rows) * Math.ceil(n / columns);
   while (threads > 1 && tiles() < 4 * threads && columns > 32) columns /= 2;
   while (threads > 1 && tiles() < 4 * threads && rows > 16) rows /= 2;

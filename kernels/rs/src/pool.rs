@@ -137,21 +137,27 @@ pub unsafe extern "C" fn pool_launch(control: *mut Control, kernel: u32, items: 
         }
         control.work(0);
         control.open.0.store(0, SeqCst);
-        let mut spins = 0;
-        while control.entered.load(SeqCst) != 0 {
-            core::hint::spin_loop();
-            spins += 1;
-            // A helper that takes so long has lost its core: this thread's may be what it waits for.
-            #[cfg(target_feature = "atomics")]
-            if spins > PATIENCE {
-                let entered = control.entered.load(SeqCst);
-                memory_atomic_wait32(control.entered.as_ptr(), entered, NAP);
-            }
+        #[cfg(target_feature = "atomics")]
+        wait_for_helpers(control);
+    }
+}
+
+#[cfg(target_feature = "atomics")]
+fn wait_for_helpers(control: &Control) {
+    let mut spins = 0;
+    while control.entered.load(SeqCst) != 0 {
+        core::hint::spin_loop();
+        spins += 1;
+        // A helper that takes so long has lost its core: this thread's may be what it waits for.
+        if spins > PATIENCE {
+            let entered = control.entered.load(SeqCst);
+            unsafe { memory_atomic_wait32(control.entered.as_ptr(), entered, NAP) };
         }
     }
 }
 
 /// How often the caller looks whether the last helper is out before it naps: longer than a grain should take.
+#[cfg(target_feature = "atomics")]
 const PATIENCE: u32 = 100_000;
 
 /// Nanoseconds of a nap.

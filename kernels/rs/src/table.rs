@@ -1,6 +1,6 @@
 //! Names of the kernels, as the ops' `wasm.ts` launch them.
 
-use crate::kernels::{attention, entries, matmul, moves, rows};
+use crate::kernels::{attention, attention_grad, entries, matmul, moves, rows};
 use crate::pool::Kernel;
 
 pub static KERNELS: &[(&str, Kernel)] = &[
@@ -8,8 +8,8 @@ pub static KERNELS: &[(&str, Kernel)] = &[
     ("matmul_tiles", matmul::tiles),
     ("matmul_rows", matmul::rows),
     ("attention", attention::forward),
-    ("attention_grad", attention::backward),
-    ("merge", attention::merge),
+    ("attention_grad", attention_grad::backward),
+    ("merge", attention_grad::merge),
     ("rmsnorm", rows::rmsnorm),
     ("rmsnorm_grad", rows::rmsnorm_grad),
     ("rope", rows::rope),

@@ -1,4 +1,4 @@
-//! Attention in blocks with a running softmax (arXiv 2205.14135), and its gradients.
+//! Attention in blocks with a running softmax (arXiv 2205.14135).
 //!
 //! A tile is some neighbouring queries, those of all heads that read one key head: rows `g · queries + t`.
 
@@ -8,28 +8,28 @@ use crate::simd::*;
 use core::arch::wasm32::*;
 
 /// Keys worked at once.
-const BLOCK: usize = 64;
+pub const BLOCK: usize = 64;
 /// Rows from which on turning a block of keys pays: products by columns then need no sums across lanes.
 const MANY: usize = 12;
 /// What a query that has seen nothing has as its largest score.
 const NOTHING: f32 = -1e30;
 
 /// Sizes that forward and backward share.
-struct Sizes {
-    queries: usize,
-    keys: usize,
-    heads: usize,
-    kv_heads: usize,
-    dim: usize,
-    scale: f32,
-    diagonals: usize,
+pub struct Sizes {
+    pub queries: usize,
+    pub keys: usize,
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub dim: usize,
+    pub scale: f32,
+    pub diagonals: usize,
     /// Queries of a tile.
-    tile: usize,
+    pub tile: usize,
 }
 
 impl Sizes {
     /// Read from eight arguments, from `at` on.
-    fn read(args: Args, at: usize) -> Sizes {
+    pub fn read(args: Args, at: usize) -> Sizes {
         Sizes {
             queries: args.size(at),
             keys: args.size(at + 1),
@@ -41,35 +41,35 @@ impl Sizes {
             tile: args.size(at + 7),
         }
     }
-    fn group(&self) -> usize {
+    pub fn group(&self) -> usize {
         self.heads / self.kv_heads
     }
     /// Keys that ranges speak of: those before the diagonals' blocks.
-    fn ranged(&self) -> usize {
+    pub fn ranged(&self) -> usize {
         self.keys - self.diagonals * self.queries
     }
     /// The key that query `t` sees of a block from 1 on.
-    fn diagonal(&self, block: usize, t: usize) -> usize {
+    pub fn diagonal(&self, block: usize, t: usize) -> usize {
         self.ranged() + (block - 1) * self.queries + t
     }
-    fn q_stride(&self) -> usize {
+    pub fn q_stride(&self) -> usize {
         self.heads * self.dim
     }
-    fn kv_stride(&self) -> usize {
+    pub fn kv_stride(&self) -> usize {
         self.kv_heads * self.dim
     }
-    fn tiles(&self) -> usize {
+    pub fn tiles(&self) -> usize {
         self.queries.div_ceil(self.tile)
     }
     /// The keys query `t` sees.
-    unsafe fn range(&self, ranges: *const i32, t: usize) -> (usize, usize) {
+    pub unsafe fn range(&self, ranges: *const i32, t: usize) -> (usize, usize) {
         let limit = self.ranged() as i32;
         let (low, high) = unsafe { (*ranges.add(2 * t), *ranges.add(2 * t + 1)) };
         let (low, high) = (low.clamp(0, limit) as usize, high.clamp(0, limit) as usize);
         if low < high { (low, high) } else { (0, 0) }
     }
     /// The smallest run of keys that holds the ranges of all queries from `first` to `last − 1`.
-    unsafe fn union(&self, ranges: *const i32, first: usize, last: usize) -> (usize, usize) {
+    pub unsafe fn union(&self, ranges: *const i32, first: usize, last: usize) -> (usize, usize) {
         let (mut low, mut high) = (usize::MAX, 0);
         for t in first..last {
             let (a, b) = unsafe { self.range(ranges, t) };
@@ -82,7 +82,7 @@ impl Sizes {
 }
 
 /// Copies rows of a tile out of a `[T, heads · dim]` matrix, times a factor.
-unsafe fn take(s: &Sizes, from: *const f32, to: *mut f32, head: usize, first: usize, count: usize, factor: f32) {
+pub unsafe fn take(s: &Sizes, from: *const f32, to: *mut f32, head: usize, first: usize, count: usize, factor: f32) {
     for g in 0..s.group() {
         for t in 0..count {
             unsafe {
@@ -98,7 +98,7 @@ unsafe fn take(s: &Sizes, from: *const f32, to: *mut f32, head: usize, first: us
 
 /// Scores of rows with `n` keys: `out[r][j] = rows[r] · keys[j]`; entries of `out` past n are not defined. `turned` holds
 /// `dim × 64` entries.
-unsafe fn scores_of(
+pub unsafe fn scores_of(
     (rows, count): (*const f32, usize),
     (keys, stride, n): (*const f32, usize, usize),
     dim: usize,
@@ -142,7 +142,7 @@ unsafe fn scores_of(
 }
 
 #[inline(always)]
-unsafe fn dot(a: *const f32, b: *const f32, n: usize) -> f32 {
+pub unsafe fn dot(a: *const f32, b: *const f32, n: usize) -> f32 {
     unsafe {
         let mut acc = ZERO;
         let mut i = 0;
@@ -161,7 +161,7 @@ unsafe fn dot(a: *const f32, b: *const f32, n: usize) -> f32 {
 
 /// `y += x · factor`.
 #[inline(always)]
-unsafe fn accumulate(y: *mut f32, x: *const f32, factor: f32, n: usize) {
+pub unsafe fn accumulate(y: *mut f32, x: *const f32, factor: f32, n: usize) {
     unsafe {
         let f = f32x4_splat(factor);
         let mut i = 0;
@@ -194,7 +194,7 @@ unsafe fn rescale(y: *mut f32, factor: f32, n: usize) {
 
 /// Replaces scores by `e^(score − shift)` and gives their sum.
 #[inline(always)]
-unsafe fn exponentials(s: *mut f32, n: usize, shift: f32) -> f32 {
+pub unsafe fn exponentials(s: *mut f32, n: usize, shift: f32) -> f32 {
     unsafe {
         let m = f32x4_splat(shift);
         let mut acc = ZERO;
@@ -215,7 +215,7 @@ unsafe fn exponentials(s: *mut f32, n: usize, shift: f32) -> f32 {
     }
 }
 
-unsafe fn zero(p: *mut f32, n: usize) {
+pub unsafe fn zero(p: *mut f32, n: usize) {
     unsafe { core::ptr::write_bytes(p, 0, n) }
 }
 
@@ -266,8 +266,7 @@ pub unsafe fn forward(args: Args, begin: usize, end: usize, thread: usize) {
                     zero(row, a);
                     zero(row.add(b), n - b);
                 }
-                let small =
-                    Small { m: rows, n: dim, k: n, a_row: BLOCK, a_k: 1, b_row: stride, c_row: dim, add: true };
+                let small = Small { m: rows, n: dim, k: n, a_row: BLOCK, a_k: 1, b_row: stride, c_row: dim, add: true };
                 small.run(scores, v.add(at), rows_o);
                 j += n;
             }
@@ -315,134 +314,5 @@ unsafe fn soften(s: *mut f32, n: usize, maximum: *mut f32, total: *mut f32, sums
             rescale(sums, factor, dim);
         }
         *total += exponentials(s, n, new);
-    }
-}
-
-/// Gradients of attention; items are shares of each key head: share c of C does tiles c, c + C, … and sums dk and dv of the
-/// ranged keys apart from other shares.
-///
-/// Arguments: q, k, v, ranges, out, lse, dout, dq, dk, dv, sizes (8), working memory, its f32 a thread
-/// (`rows · (3 · dim + 2 · 64 + 2) + 64 · dim`), C, sums of dk `[C, ranged keys, kv heads · dim]` (dk itself if C = 1), sums of dv.
-pub unsafe fn backward(args: Args, begin: usize, end: usize, thread: usize) {
-    let (q, k, v) = (args.input::<f32>(0), args.input::<f32>(1), args.input::<f32>(2));
-    let (ranges, out, lse, dout) =
-        (args.input::<i32>(3), args.input::<f32>(4), args.input::<f32>(5), args.input::<f32>(6));
-    let (dq, dk, dv) = (args.output::<f32>(7), args.output::<f32>(8), args.output::<f32>(9));
-    let s = Sizes::read(args, 10);
-    let (dim, stride, group) = (s.dim, s.kv_stride(), s.group());
-    let shares = args.size(20);
-    unsafe {
-        let work = args.output::<f32>(18).add(thread * args.size(19));
-        let most = s.tile * group;
-        let (rows_q, rows_d, rows_dq) = (work, work.add(most * dim), work.add(2 * most * dim));
-        let weights = work.add(3 * most * dim);
-        let slopes = weights.add(most * BLOCK);
-        let turned = slopes.add(most * BLOCK);
-        let (deltas, norms) = (turned.add(dim * BLOCK), turned.add(dim * BLOCK + most));
-        for item in begin..end {
-            let (head, share) = (item % s.kv_heads, item / s.kv_heads);
-            let apart = share * s.ranged() * stride;
-            let sum_k = args.output::<f32>(21).add(apart);
-            let sum_v = args.output::<f32>(22).add(apart);
-            for j in 0..s.ranged() {
-                zero(sum_k.add(j * stride + head * dim), dim);
-                zero(sum_v.add(j * stride + head * dim), dim);
-            }
-            let mut tile = share;
-            while tile < s.tiles() {
-                let first = tile * s.tile;
-                tile += shares;
-                let count = s.tile.min(s.queries - first);
-                let rows = group * count;
-                take(&s, q, rows_q, head, first, count, s.scale);
-                take(&s, dout, rows_d, head, first, count, 1.0);
-                zero(rows_dq, rows * dim);
-                for r in 0..rows {
-                    let (t, h) = (first + r % count, head * group + r / count);
-                    *deltas.add(r) = dot(rows_d.add(r * dim), out.add(t * s.q_stride() + h * dim), dim);
-                    *norms.add(r) = *lse.add(t * s.heads + h);
-                }
-                let (low, high) = s.union(ranges, first, first + count);
-                let mut j = low;
-                while j < high {
-                    let n = BLOCK.min(high - j);
-                    let at = j * stride + head * dim;
-                    scores_of((rows_q, rows), (k.add(at), stride, n), dim, turned, weights);
-                    scores_of((rows_d, rows), (v.add(at), stride, n), dim, turned, slopes);
-                    for r in 0..rows {
-                        let (a, b) = s.range(ranges, first + r % count);
-                        let (p, ds) = (weights.add(r * BLOCK), slopes.add(r * BLOCK));
-                        let (a, b) = (a.max(j), b.min(j + n));
-                        let (a, b) = if a < b { (a - j, b - j) } else { (0, 0) };
-                        slope(p.add(a), ds.add(a), b - a, *norms.add(r), *deltas.add(r));
-                        for row in [p, ds] {
-                            zero(row, a);
-                            zero(row.add(b), n - b);
-                        }
-                    }
-                    // dv += pᵀ · dout, dk += dsᵀ · q, dq += ds · k
-                    let across =
-                        Small { m: n, n: dim, k: rows, a_row: 1, a_k: BLOCK, b_row: dim, c_row: stride, add: true };
-                    across.run(weights, rows_d, sum_v.add(at));
-                    across.run(slopes, rows_q, sum_k.add(at));
-                    let along =
-                        Small { m: rows, n: dim, k: n, a_row: BLOCK, a_k: 1, b_row: stride, c_row: dim, add: true };
-                    along.run(slopes, k.add(at), rows_dq);
-                    j += n;
-                }
-                for block in 1..=s.diagonals {
-                    for t in 0..count {
-                        let at = s.diagonal(block, first + t) * stride + head * dim;
-                        zero(dk.add(at), dim);
-                        zero(dv.add(at), dim);
-                        for r in (t..rows).step_by(count) {
-                            let (row_q, row_d) = (rows_q.add(r * dim), rows_d.add(r * dim));
-                            let mut p = dot(row_q, k.add(at), dim);
-                            let mut ds = dot(row_d, v.add(at), dim);
-                            slope(&mut p, &mut ds, 1, *norms.add(r), *deltas.add(r));
-                            accumulate(dv.add(at), row_d, p, dim);
-                            accumulate(dk.add(at), row_q, ds, dim);
-                            accumulate(rows_dq.add(r * dim), k.add(at), ds, dim);
-                        }
-                    }
-                }
-                for r in 0..rows {
-                    let (t, h) = (first + r % count, head * group + r / count);
-                    let target = dq.add(t * s.q_stride() + h * dim);
-                    for i in 0..dim {
-                        *target.add(i) = *rows_dq.add(r * dim + i) * s.scale;
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// From scores and `dout · v`: the softmax's weights, and the gradient by the scores.
-#[inline(always)]
-unsafe fn slope(p: *mut f32, ds: *mut f32, n: usize, norm: f32, delta: f32) {
-    unsafe {
-        exponentials(p, n, norm);
-        let d = f32x4_splat(delta);
-        let mut i = 0;
-        while i + 4 <= n {
-            store(ds.add(i), f32x4_mul(load(p.add(i)), f32x4_sub(load(ds.add(i)), d)));
-            i += 4;
-        }
-        while i < n {
-            *ds.add(i) = *p.add(i) * (*ds.add(i) - delta);
-            i += 1;
-        }
-    }
-}
-
-/// Adds the shares up; items are entries. Arguments: shares `[C, N]`, out `[N]`, C, N.
-pub unsafe fn merge(args: Args, begin: usize, end: usize, _thread: usize) {
-    let (parts, out, count, n) = (args.input::<f32>(0), args.output::<f32>(1), args.size(2), args.size(3));
-    unsafe {
-        core::ptr::copy_nonoverlapping(parts.add(begin), out.add(begin), end - begin);
-        for part in 1..count {
-            accumulate(out.add(begin), parts.add(part * n + begin), 1.0, end - begin);
-        }
     }
 }

@@ -6,8 +6,8 @@ use crate::pool::Args;
 use crate::simd::*;
 use core::arch::wasm32::*;
 
-/// Inner entries worked at once: a panel of `b` of this depth stays in the first-level cache.
-const DEPTH: usize = 320;
+/// Inner entries worked at once: panels of this depth from both sides just fit the first-level cache.
+const DEPTH: usize = 1024;
 
 /// Packs rows (of `a`) or columns (of `b`) into panels `[K, W]`; items are panels, missing rows become zeros.
 ///
@@ -263,9 +263,16 @@ pub unsafe fn all_dots<T: Element>(
                 i += 4;
             }
             match m - i {
-                1 => { block!(i, j, 1, 4); }
-                2 => { block!(i, j, 2, 4); }
-                3 => { block!(i, j, 3, 2); block!(i, j + 2, 3, 2); }
+                1 => {
+                    block!(i, j, 1, 4);
+                }
+                2 => {
+                    block!(i, j, 2, 4);
+                }
+                3 => {
+                    block!(i, j, 3, 2);
+                    block!(i, j + 2, 3, 2);
+                }
                 _ => {}
             }
             j += 4;

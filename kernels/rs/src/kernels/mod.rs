@@ -1,6 +1,7 @@
 //! The kernels. Each takes addresses and sizes that the op's `wasm.ts` has made of tensors the backend checked.
 
 pub mod attention;
+pub mod attention_grad;
 pub mod entries;
 pub mod matmul;
 pub mod moves;
