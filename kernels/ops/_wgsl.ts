@@ -91,3 +91,15 @@ export function loader(name: string, from: string, dtype: DType): string {
   }
   return `fn ${name}(i: u32) -> f32 { return ${from}[i]; }`;
 }
+
+/**
+ * A generator that makes each text once. Compiled kernels are found by their text, at once where it is the same object.
+ */
+export function remember<A extends readonly unknown[]>(make: (...args: A) => string): (...args: A) => string {
+  const known = new Map<string, string>();
+  return (...args) => {
+    const key = JSON.stringify(args), text = known.get(key) ?? make(...args);
+    known.set(key, text);
+    return text;
+  };
+}

@@ -26,7 +26,7 @@ export function writable(code: string): Set<number> {
 export class Pipelines {
   readonly #device: GPUDevice;
   readonly #report: (op: string, problem: Promise<string | null>) => void;
-  readonly #byCode = new Map<string, Pipeline>();
+  readonly #byCode = new Map<string, Pipeline[]>(); // by the number of bindings
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
 
   constructor(device: GPUDevice, report: (op: string, problem: Promise<string | null>) => void) {
@@ -41,9 +41,9 @@ export class Pipelines {
 
   /** The kernel of a text with `bindings` storage buffers and, where `uniform`, the parameters after them. */
   get(op: string, code: string, bindings: number, uniform: boolean): Pipeline {
-    const key = `${bindings}${uniform ? "u" : ""} ${code}`;
-    const known = this.#byCode.get(key);
-    if (known) return known;
+    const slot = 2 * bindings + Number(uniform);
+    const known = this.#byCode.get(code) ?? [];
+    if (known[slot]) return known[slot];
     const device = this.#device;
     device.pushErrorScope("validation");
     const layout = this.#layout(writable(code), bindings, uniform);
@@ -55,7 +55,8 @@ export class Pipelines {
     });
     this.#report(op, explain(device.popErrorScope(), module, code));
     const made = { pipeline, layout };
-    this.#byCode.set(key, made);
+    known[slot] = made;
+    this.#byCode.set(code, known);
     return made;
   }
 

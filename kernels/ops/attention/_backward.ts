@@ -1,11 +1,14 @@
 /** Text of the backward passes. Each output has one writer, so nothing depends on the order of workgroups. */
+import { remember } from "../_wgsl.ts";
 import { LANES, PARAMS, perEntry, RANGE_OF, rowOf, type Tiles } from "./_tiles.ts";
 import exponential from "../exponential.wgsl" with { type: "text" };
 
 const undress = (text: string) => text.replaceAll(/if \(.*?\) \{ (.*?) \}/g, "$1");
 
 /** The keys that each tile of rows sees, all heads alike: first and one past the last. */
-export function boundsCode({ rows, group }: Tiles): string {
+export const boundsCode: (tiles: Tiles) => string = remember(writeBoundsCode);
+
+function writeBoundsCode({ rows, group }: Tiles): string {
   return `${PARAMS}
 @group(0) @binding(0) var<storage, read> ranges: array<i32>;
 @group(0) @binding(1) var<storage, read_write> bounds: array<u32>;
@@ -36,7 +39,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
  * dq by tiles of rows: with p = exp(s − lse) and δ = out · dout, ds = p (dout · v − δ) and dq = scale · Σ ds k. Leaves δ for
  * the keys' pass, and p and ds of the diagonals.
  */
-export function queryGradCode(tiles: Tiles): string {
+export const queryGradCode: (tiles: Tiles) => string = remember(writeQueryGradCode);
+
+function writeQueryGradCode(tiles: Tiles): string {
   const { rows, keys, dim, heads, kvHeads } = tiles, invocations = rows * LANES;
   const each = (make: (i: number, entry: string) => string, indent?: string) => perEntry(dim, make, indent);
   return `${PARAMS}
@@ -161,7 +166,9 @@ ${each((i, entry) => `dq[q_start + ${entry}] = acc${i} * p.scale;`, "  ")}
 }
 
 /** dk and dv of the first block by tiles of keys: dv = Σ p dout, dk = scale · Σ ds q over the rows that see the key. */
-export function keyGradCode(tiles: Tiles): string {
+export const keyGradCode: (tiles: Tiles) => string = remember(writeKeyGradCode);
+
+function writeKeyGradCode(tiles: Tiles): string {
   const { rows, keys, dim, group, heads, kvHeads } = tiles, invocations = keys * LANES;
   const each = (make: (i: number, entry: string) => string, indent?: string) => perEntry(dim, make, indent);
   return `${PARAMS}
@@ -274,7 +281,9 @@ ${each((i, entry) => `dk[kv_start + ${entry}] = dk${i}; dv[kv_start + ${entry}] 
 }
 
 /** dk and dv of the diagonals' keys, each seen by one query: an invocation takes an entry. */
-export function diagonalGradCode({ dim, group, heads, kvHeads }: Tiles): string {
+export const diagonalGradCode: (tiles: Tiles) => string = remember(writeDiagonalGradCode);
+
+function writeDiagonalGradCode({ dim, group, heads, kvHeads }: Tiles): string {
   return `${PARAMS}
 @group(0) @binding(0) var<storage, read> q: array<f32>;
 @group(0) @binding(1) var<storage, read> dout: array<f32>;

@@ -44,6 +44,8 @@ export const PARAMS = `struct Params {
   keys: u32, // keys before those of the diagonals
   diagonals: u32,
   scale: f32,
+  span: u32, // keys of one part, where the keys are split
+  splits: u32,
 }
 `;
 

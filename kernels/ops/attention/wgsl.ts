@@ -2,7 +2,7 @@
 import type { Spec, WgslBinding, WgslLimits, WgslParam, WgslPass } from "../../../core/tensor.ts";
 import { f32, perElement, u32 } from "../_wgsl.ts";
 import { boundsCode, diagonalGradCode, keyGradCode, queryGradCode } from "./_backward.ts";
-import { forwardCode } from "./_forward.ts";
+import { forwardCode, joinCode } from "./_forward.ts";
 import { type Tiles, tilesFor } from "./_tiles.ts";
 import type { AttentionAttrs } from "./mod.ts";
 
@@ -12,11 +12,26 @@ function sizesOf(
 ): { queries: number; keys: number; params: WgslParam[] } {
   const queries = q!.shape[0]!, diagonals = attrs.diagonals ?? 0;
   const keys = k!.shape[0]! - diagonals * queries;
-  return { queries, keys, params: [u32(queries), u32(keys), u32(diagonals), f32(attrs.scale)] };
+  return {
+    queries,
+    keys,
+    params: [u32(queries), u32(keys), u32(diagonals), f32(attrs.scale), u32(keys), u32(1)],
+  };
 }
 
 function rowTiles({ group, rows }: Tiles, queries: number): number {
   return Math.ceil(queries * group / rows);
+}
+
+/** Keys that a part of a split has at least. */
+const LEAST_SPAN = 256;
+/** Workgroups that keep a GPU busy. */
+const ENOUGH = 128;
+
+/** Into how many parts the keys are split, so that few queries with many keys do not leave most of a GPU idle. */
+function splitsOf(keys: number, workgroups: number): number {
+  if (workgroups === 0) return 1;
+  return Math.max(1, Math.min(Math.floor(keys / LEAST_SPAN), Math.floor(ENOUGH / workgroups)));
 }
 
 /** Output and normalisers of every query. */
@@ -26,12 +41,33 @@ export function wgsl(
   attrs: AttentionAttrs,
   limits: WgslLimits,
 ): WgslPass[] {
-  const { queries, params } = sizesOf(inputs, attrs), tiles = tilesFor(attrs, limits, { rows: 1, keys: 1 });
+  const { queries, keys, params } = sizesOf(inputs, attrs);
+  const tiles = tilesFor(attrs, limits, { rows: 1, keys: 1 });
+  const [q, k, v, ranges] = [0, 1, 2, 3].map((input) => ({ input }));
+  const [out, lse] = [0, 1].map((output) => ({ output }));
+  const count = rowTiles(tiles, queries), splits = splitsOf(keys, count * attrs.kvHeads);
+  if (splits === 1) {
+    return [{
+      code: forwardCode(tiles, false),
+      bind: [q!, k!, v!, ranges!, out!, lse!],
+      params,
+      grid: [count, attrs.kvHeads, 1],
+    }];
+  }
+  const span = Math.ceil(keys / splits), rows = queries * attrs.heads;
+  const parts: WgslBinding = { scratch: "parts", bytes: 4 * splits * rows * attrs.headDim };
+  const sums: WgslBinding = { scratch: "sums", bytes: 8 * splits * rows };
+  const split = [...params.slice(0, 4), u32(span), u32(splits)];
   return [{
-    code: forwardCode(tiles),
-    bind: [{ input: 0 }, { input: 1 }, { input: 2 }, { input: 3 }, { output: 0 }, { output: 1 }],
-    params,
-    grid: [rowTiles(tiles, queries), attrs.kvHeads, 1],
+    code: forwardCode(tiles, true),
+    bind: [q!, k!, v!, ranges!, parts, sums],
+    params: split,
+    grid: [count, attrs.kvHeads, splits],
+  }, {
+    code: joinCode(tiles),
+    bind: [parts, sums, out!, lse!],
+    params: split,
+    grid: perElement(rows * attrs.headDim),
   }];
 }
 

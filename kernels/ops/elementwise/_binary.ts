@@ -1,7 +1,11 @@
 /** Text of the kernels that combine two operands; they differ in one expression. */
 
+import { remember } from "../_wgsl.ts";
+
 /** `y[i] = expression` of `a`, `b` and `p.alpha`, with b taken at `i`, at its column or at 0. */
-export function binary(expression: string): string {
+export const binary: (expression: string) => string = remember(writeBinary);
+
+function writeBinary(expression: string): string {
   return `struct Params {
   count: u32,
   a_shift: u32,

@@ -1,6 +1,6 @@
 /** Text of the casts. Rounding is done on bits: WGSL leaves the rounding of its own packing functions open. */
 import type { DType } from "../../../core/tensor.ts";
-import { arrayOf } from "../_wgsl.ts";
+import { arrayOf, remember } from "../_wgsl.ts";
 
 const WIDEN = {
   f32: "fn widen(bits: u32) -> u32 { return bits; }",
@@ -58,7 +58,9 @@ const NARROW = {
 type Float = keyof typeof WIDEN;
 
 /** Text of a cast between two floating dtypes; an invocation writes one word. */
-export function castCode(from: DType, to: DType): string {
+export const castCode: (from: DType, to: DType) => string = remember(writeCastCode);
+
+function writeCastCode(from: DType, to: DType): string {
   const read = from === "f32" ? "x[i]" : "(x[i >> 1u] >> ((i & 1u) * 16u)) & 0xffffu";
   const write = to === "f32"
     ? "y[i] = convert(i);"

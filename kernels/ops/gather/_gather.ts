@@ -1,9 +1,11 @@
 /** Text of the gather: only the table's dtype differs. */
 import type { DType } from "../../../core/tensor.ts";
-import { arrayOf, loader } from "../_wgsl.ts";
+import { arrayOf, loader, remember } from "../_wgsl.ts";
 
 /** One run of the table's rows; with `first` the ids outside the whole table are set to zero too. */
-export function gatherCode(dtype: DType): string {
+export const gatherCode: (dtype: DType) => string = remember(writeGatherCode);
+
+function writeGatherCode(dtype: DType): string {
   const out = dtype === "i32" ? "i32" : "f32";
   const load = dtype === "i32"
     ? "fn load(i: u32) -> i32 { return table[i]; }"

@@ -4,6 +4,8 @@ import { fold, inputWindow, outputWindow, runs, u32, window } from "../_wgsl.ts"
 import exponential from "../exponential.wgsl" with { type: "text" };
 import rowsCode from "./kl_rows.wgsl" with { type: "text" };
 
+const CODE = exponential + rowsCode;
+
 /** Loss and gradient of every row. */
 export function wgsl(
   inputs: readonly Spec[],
@@ -15,7 +17,7 @@ export function wgsl(
   return runs(rows, 4 * width, limits.maxBinding).map(({ start, count }) => {
     const part = window(start * width, count * width, 4);
     return {
-      code: exponential + rowsCode,
+      code: CODE,
       bind: [
         inputWindow(0, part),
         inputWindow(1, part),

@@ -1,5 +1,6 @@
 /** Text of the product of a few rows with a linear layer's weight: the lanes of a workgroup share each dot product. */
 import type { DType } from "../../../core/tensor.ts";
+import { remember } from "../_wgsl.ts";
 import { MATMUL_PARAMS, quads, singles } from "./_tile.ts";
 
 /** Lanes of a workgroup. */
@@ -20,7 +21,9 @@ export interface FewKind {
 }
 
 /** The kernel's text: `a` `[M, K]` with M at most `rows`. */
-export function fewCode({ rows, dtype, even, accumulate }: FewKind): string {
+export const fewCode: (kind: FewKind) => string = remember(writeFewCode);
+
+function writeFewCode({ rows, dtype, even, accumulate }: FewKind): string {
   const a = even ? quads("a_at", "a", "f32") : singles("a_at", "a", "f32");
   const b = even ? quads("b_at", "b", dtype) : singles("b_at", "b", dtype);
   const step = even ? 4 : 1, lines: string[] = [], zeros: string[] = [], parts: string[] = [];

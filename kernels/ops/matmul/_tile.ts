@@ -1,5 +1,6 @@
 /** Text of the tiled product: an invocation keeps a block of the output in registers and walks along k by fours. */
 import type { DType } from "../../../core/tensor.ts";
+import { remember } from "../_wgsl.ts";
 
 /** What the text depends on. Sizes are parameters; only what they are multiples of is in the text. */
 export interface TileKind {
@@ -204,7 +205,9 @@ function stores({ evenC, accumulate }: TileKind, { rows, columns, across }: Tile
 }
 
 /** The kernel's text; an entry of the batch is a layer of the grid. */
-export function tileCode(kind: TileKind, shape: TileShape): string {
+export const tileCode: (kind: TileKind, shape: TileShape) => string = remember(writeTileCode);
+
+function writeTileCode(kind: TileKind, shape: TileShape): string {
   const a = loadA(kind), b = loadB(kind), { rows, columns, across, down } = shape;
   const indent = (lines: readonly string[], by: string) => lines.map((line) => by + line).join("\n");
   const zeros = times(rows, (i) => times(columns / 4, (j) => `var c${i}_${j} = vec4<f32>(0.0);`)).flat();

@@ -1,4 +1,5 @@
 /** Text of the norm and of its gradient: a workgroup takes one run of entries. */
+import { remember } from "../_wgsl.ts";
 
 const HEAD = (size: number) => `
 var<workgroup> part: array<f32, ${size}>;
@@ -37,7 +38,9 @@ const PARAMS = `struct Params {
 `;
 
 /** `weight · x / sqrt(mean(x²) + eps)` with `size` invocations a workgroup. */
-export function normCode(size: number): string {
+export const normCode: (size: number) => string = remember(writeNormCode);
+
+function writeNormCode(size: number): string {
   return `${PARAMS}
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;
@@ -60,7 +63,9 @@ ${HEAD(size)}
 }
 
 /** dx, and each group's `1 / sqrt(mean(x²) + eps)`, which the weight's gradient needs. */
-export function normGradCode(size: number): string {
+export const normGradCode: (size: number) => string = remember(writeNormGradCode);
+
+function writeNormGradCode(size: number): string {
   return `${PARAMS}
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;

@@ -2,8 +2,11 @@
 import { elements, type Spec, type WgslLimits, type WgslPass } from "../../../core/tensor.ts";
 import { inputWindow, outputWindow, perElement, runs, u32, window } from "../_wgsl.ts";
 import exponential from "../exponential.wgsl" with { type: "text" };
-import gradCode from "./swiglu_grad.wgsl" with { type: "text" };
-import code from "./swiglu.wgsl" with { type: "text" };
+import gradRest from "./swiglu_grad.wgsl" with { type: "text" };
+import rest from "./swiglu.wgsl" with { type: "text" };
+
+const CODE = exponential + rest;
+const GRAD_CODE = exponential + gradRest;
 
 function passes(
   specs: { inputs: readonly Spec[]; outputs: readonly Spec[] },
@@ -13,7 +16,7 @@ function passes(
   return runs(elements(specs.inputs[0]!.shape), 4, limits.maxBinding).map((run) => {
     const part = window(run.start, run.count, 4);
     return {
-      code: exponential + code,
+      code,
       bind: [
         ...specs.inputs.map((_, i) => inputWindow(i, part)),
         ...specs.outputs.map((_, i) => outputWindow(i, part)),
@@ -31,7 +34,7 @@ export function wgsl(
   _attrs: object,
   limits: WgslLimits,
 ): WgslPass[] {
-  return passes({ inputs, outputs }, code, limits);
+  return passes({ inputs, outputs }, CODE, limits);
 }
 
 /** Gradients by gate and up. */
@@ -41,5 +44,5 @@ export function wgslGrad(
   _attrs: object,
   limits: WgslLimits,
 ): WgslPass[] {
-  return passes({ inputs, outputs }, gradCode, limits);
+  return passes({ inputs, outputs }, GRAD_CODE, limits);
 }
