@@ -78,7 +78,7 @@ async function assemble(
     checkpoint: source,
   });
   // What only training needs stays on disk; nothing is trained here, so weights keep the dtype they are stored in.
-  const infos = algorithm.tensors(config).filter((info) => info.saved).map((info) => ({
+  const infos = algorithm.tensors(config).filter((info) => info.decodes ?? info.saved).map((info) => ({
     ...info,
     trained: false,
   }));

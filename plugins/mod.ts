@@ -8,9 +8,21 @@ import { createRegistry, type PluginEntry, type Registry } from "../core/registr
 const ENTRIES: readonly PluginEntry[] = [
   {
     kind: "draft",
+    name: "eagle",
+    summary: "Eagle v1: guesses the verifier's next features, trained on the true ones",
+    load: () => import("./eagle/mod.ts"),
+  },
+  {
+    kind: "draft",
     name: "eagle3",
     summary: "Eagle-3: reads three hidden states of the verifier, trained on its own steps",
     load: () => import("./eagle3/mod.ts"),
+  },
+  {
+    kind: "draft",
+    name: "hass",
+    summary: "HASS: Eagle v1 trained over harmonised steps with a top-k loss; checkpoints are eagle's",
+    load: () => import("./hass/mod.ts"),
   },
   {
     kind: "verifier",

@@ -27,6 +27,8 @@ export interface DecoderSizes {
   readonly mlpBias?: boolean;
   /** Norms of each query and key head. */
   readonly headNorms?: boolean;
+  /** Norm before attention; `true` when absent. */
+  readonly inputNorm?: boolean;
 }
 
 /** Every tensor of a layer whose names begin with `prefix` (`model.layers.3`). */
@@ -38,7 +40,7 @@ export function decoderTensors(prefix: string, sizes: DecoderSizes): TensorInfo[
     put(`${name}.weight`, rows, columns);
     if (bias) put(`${name}.bias`, rows);
   };
-  put("input_layernorm.weight", hidden);
+  if (sizes.inputNorm ?? true) put("input_layernorm.weight", hidden);
   linear("self_attn.q_proj", heads * headDim, input, sizes.qkvBias);
   linear("self_attn.k_proj", kvHeads * headDim, input, sizes.qkvBias);
   linear("self_attn.v_proj", kvHeads * headDim, input, sizes.qkvBias);
@@ -60,13 +62,30 @@ export function decoderTensors(prefix: string, sizes: DecoderSizes): TensorInfo[
  * @throws {PluginError} when a weight that every layer has is not there
  */
 export function decoderWeights(tensors: ReadonlyMap<string, Tensor>, prefix: string): DecoderWeights {
-  const need = (name: string): Tensor => {
-    const tensor = tensors.get(`${prefix}.${name}`);
-    if (!tensor) {
-      throw new PluginError(prefix, `expected a tensor "${prefix}.${name}", received ${tensors.size} others`);
-    }
-    return tensor;
+  return {
+    inputNorm: needed(tensors, prefix, "input_layernorm.weight"),
+    ...blockWeights(tensors, prefix),
   };
+}
+
+function needed(tensors: ReadonlyMap<string, Tensor>, prefix: string, name: string): Tensor {
+  const tensor = tensors.get(`${prefix}.${name}`);
+  if (!tensor) {
+    throw new PluginError(prefix, `expected a tensor "${prefix}.${name}", received ${tensors.size} others`);
+  }
+  return tensor;
+}
+
+/**
+ * A layer's weights without the norm before attention, which some layers do not have.
+ *
+ * @throws {PluginError} when a weight that every layer has is not there
+ */
+export function blockWeights(
+  tensors: ReadonlyMap<string, Tensor>,
+  prefix: string,
+): Omit<DecoderWeights, "inputNorm"> {
+  const need = (name: string): Tensor => needed(tensors, prefix, name);
   const optional = <K extends string>(key: K, name: string): { readonly [k in K]?: Tensor } => {
     const tensor = tensors.get(`${prefix}.${name}`);
     return tensor ? { [key]: tensor } as { readonly [k in K]: Tensor } : {};
@@ -91,12 +110,7 @@ export function decoderWeights(tensors: ReadonlyMap<string, Tensor>, prefix: str
     ...optional("upBias", "mlp.up_proj.bias"),
     ...optional("downBias", "mlp.down_proj.bias"),
   };
-  return {
-    inputNorm: need("input_layernorm.weight"),
-    postNorm: need("post_attention_layernorm.weight"),
-    attention,
-    mlp,
-  };
+  return { postNorm: need("post_attention_layernorm.weight"), attention, mlp };
 }
 
 /**

@@ -9,16 +9,35 @@ export interface UnrolledBatch {
   readonly rows: Int32Array;
   /** Steps. */
   readonly steps: number;
+  /** `[T]`: the document of each row, where a target beyond the end of a row's own document is to be none. */
+  readonly documents?: Int32Array;
 }
 
 /** Keeps a denominator from being zero; as in the Python system. */
 export const DENOMINATOR_EPS = 1e-5;
 
 /** Rows of the mask from `step` on that are set: those that have a target at this step. */
-export function masked(lossMask: Uint8Array, step: number): number {
+export function masked(lossMask: Uint8Array, step: number, documents?: Int32Array): number {
   let sum = 0;
-  for (let t = step; t < lossMask.length; t++) sum += lossMask[t]!;
+  for (let t = step; t < lossMask.length; t++) {
+    if (!documents || documents[t] === documents[t - step]) sum += lossMask[t]!;
+  }
   return sum;
+}
+
+/**
+ * The weight of each row in the loss of a step: its share of the mean over the rows that have a target, times `factor`;
+ * 0 for a row that has none.
+ */
+export function rowWeights(
+  { lossMask, rows, documents }: Omit<UnrolledBatch, "steps">,
+  { step, factor }: { readonly step: number; readonly factor: number },
+): Float32Array {
+  const share = factor / (masked(lossMask, step, documents) + DENOMINATOR_EPS);
+  return Float32Array.from(rows, (row) => {
+    const within = !documents || documents[row] === documents[row + step];
+    return within && lossMask[row + step] === 1 ? share : 0;
+  });
 }
 
 /**
@@ -31,7 +50,7 @@ export function masked(lossMask: Uint8Array, step: number): number {
  * source: speculators v0.4.0.1, `models/eagle3/core.py` (`compute_accuracy`, `align_for_step`)
  */
 export function unrolledMetrics(
-  { lossMask, rows, steps }: UnrolledBatch,
+  { lossMask, rows, steps, documents }: UnrolledBatch,
   outputs: Readonly<Record<string, TypedArray>>,
 ): Record<string, number> {
   const metrics: Record<string, number> = {};
@@ -41,12 +60,13 @@ export function unrolledMetrics(
     let before = 0, counted = 0;
     for (const [i, row] of rows.entries()) {
       if (row + step >= lossMask.length) break;
+      if (documents && documents[row] !== documents[row + step]) continue;
       before += right[i]!;
       if (drafts[i] !== targets[i]) right[i] = 0;
       if (lossMask[row + step] === 1) counted += right[i]!;
     }
     metrics[`loss_${step}`] = outputs[`loss_${step}`]![0]!;
-    metrics[`full_acc_${step}`] = counted / (masked(lossMask, step) + DENOMINATOR_EPS);
+    metrics[`full_acc_${step}`] = counted / (masked(lossMask, step, documents) + DENOMINATOR_EPS);
     metrics[`cond_acc_${step}`] = counted / (before + DENOMINATOR_EPS);
   }
   metrics["loss"] = outputs["loss"]![0]!;

@@ -6,19 +6,9 @@ import type { Run, Tensor } from "../../core/tensor.ts";
 import { cast, gather, linearKl, rmsnorm, total } from "../../kernels/ops/mod.ts";
 import { type Eagle3Config, eagle3Sizes } from "./config.ts";
 import { draftingRows, trueTokens, Unroll } from "../_shared/unroll.ts";
-import { DENOMINATOR_EPS, masked, unrolledMetrics } from "../_shared/unroll_metrics.ts";
+import { rowWeights, unrolledMetrics } from "../_shared/unroll_metrics.ts";
 import { eagle3Chain, eagle3Weights, finalNorm } from "./model.ts";
 import { verifierIds } from "./verifier_ids.ts";
-
-/** The weight of each drafting row in the loss of a step: its share of the mean, times the step's decay. */
-function rowWeights(
-  { lossMask }: PackedBatch,
-  rows: Int32Array,
-  at: { readonly step: number; readonly decay: number },
-): Float32Array {
-  const share = at.decay ** at.step / (masked(lossMask, at.step) + DENOMINATOR_EPS);
-  return Float32Array.from(rows, (row) => lossMask[row + at.step] === 1 ? share : 0);
-}
 
 /**
  * The loss `Σ_s decay^s · mean KL(verifier ‖ draft at step s)` over the draft vocabulary.
@@ -47,7 +37,10 @@ export function eagle3Objective(config: Eagle3Config, options: ObjectiveOptions)
           head: weights.head,
           target: gather(run, targets.states, ids(rows.map((row) => row + step))),
           targetHead: targets.head,
-          weights: backend.from(rowWeights(batch, rows, { step, decay }), [rows.length]),
+          weights: backend.from(
+            rowWeights({ lossMask: batch.lossMask, rows }, { step, factor: decay ** step }),
+            [rows.length],
+          ),
         }, { gradients });
         losses.push(loss);
         outputs[`loss_${step}`] = loss;
