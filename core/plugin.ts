@@ -24,7 +24,10 @@ export interface PluginHeader<K extends PluginKind> {
   readonly apiVersion: 1;
   /** Its kind. */
   readonly kind: K;
-  /** Its name: `snake_case`, unique in its kind. For a draft also the `speculators_model_type` of its checkpoints. */
+  /**
+   * Its name: `snake_case`, unique in its kind. A draft's checkpoints name, as their `speculators_model_type`, the plugin
+   * that decodes them: usually this one.
+   */
   readonly name: string;
   /** One line for people. */
   readonly summary: string;
@@ -90,6 +93,8 @@ export interface DraftTensorInfo extends TensorInfo {
   readonly trained: boolean;
   /** Whether the checkpoint holds it; what is not saved is taken from the verifier again. */
   readonly saved: boolean;
+  /** Whether proposing needs it; what is saved when absent. What only training needs is then not loaded. */
+  readonly decodes?: boolean;
 }
 
 /** What is known of a verifier from its `config.json`. */
