@@ -44,7 +44,7 @@ function testDraft(plugin: DraftPlugin, { title, options, mapped = false }: Vari
       const map = mapped ? vocabulary(verifier.info.vocabSize) : null;
       const config = algorithm.configure(verifier.info, {
         ...options,
-        layerIds: [0, 1, verifier.info.layers],
+        layerIds: OWN_VARIANTS[plugin.name] ? [verifier.info.layers] : [0, 1, verifier.info.layers],
         ...(map ? { draftVocabSize: map.d2t.length } : {}),
       });
       const owned = stack.move();
@@ -60,6 +60,19 @@ function testDraft(plugin: DraftPlugin, { title, options, mapped = false }: Vari
   });
 }
 
+/** Those of drafts in the `eagle` format, which have one layer, one state and the verifier's vocabulary. */
+const FEATURE_VARIANTS: readonly Variant[] = [
+  { title: "plain", options: {} },
+  { title: "norms and bias", options: { extra: { layernorms: true, fusion_bias: true } } },
+  { title: "a qwen3 layer", options: { draftArch: "qwen3" } },
+];
+
+/** Those of a plugin that cannot have all of {@linkcode VARIANTS}. */
+const OWN_VARIANTS: Readonly<Record<string, readonly Variant[]>> = {
+  eagle: FEATURE_VARIANTS,
+  hass: FEATURE_VARIANTS,
+};
+
 const VARIANTS: readonly Variant[] = [
   { title: "one layer", options: { normBeforeResidual: true } },
   { title: "two layers, own vocabulary", options: { numLayers: 2, normBeforeResidual: false }, mapped: true },
@@ -69,7 +82,7 @@ const VARIANTS: readonly Variant[] = [
 for (const device of devices()) {
   for (const { name } of registry.list("draft")) {
     const plugin = await registry.get("draft", name);
-    for (const variant of VARIANTS) testDraft(plugin, variant, device);
+    for (const variant of OWN_VARIANTS[name] ?? VARIANTS) testDraft(plugin, variant, device);
   }
   testDraft(lookup, { title: "without weights", options: {} }, device);
 }
