@@ -143,7 +143,7 @@ export async function createAtomic(path: string): Promise<AtomicFile> {
     const handle = await Deno.open(temporary, { write: true, createNew: true });
     return new PendingFile(path, temporary, handle);
   } catch (cause) {
-    throw new WriteError(path, message(cause), { cause });
+    throw new WriteError(path, `expected a place to write to, received ${message(cause)}`, { cause });
   }
 }
 
@@ -218,7 +218,7 @@ class PendingFile implements AtomicFile {
     try {
       for (let done = 0; done < bytes.length;) done += await this.#handle.write(bytes.subarray(done));
     } catch (cause) {
-      throw new WriteError(this.#path, message(cause), { cause });
+      throw new WriteError(this.#path, `expected to write it whole, received ${message(cause)}`, { cause });
     }
   }
 
@@ -230,7 +230,7 @@ class PendingFile implements AtomicFile {
       await Deno.rename(this.#temporary, this.#path);
       this.#state = "done";
     } catch (cause) {
-      throw new WriteError(this.#path, message(cause), { cause });
+      throw new WriteError(this.#path, `expected to write it whole, received ${message(cause)}`, { cause });
     }
   }
 
@@ -246,7 +246,7 @@ function readError(path: string, cause: unknown): SpeculatorsError {
   if (cause instanceof Deno.errors.NotFound || cause instanceof Deno.errors.NotADirectory) {
     return new NotFoundError(path, "expected a file, received nothing under that name", { cause });
   }
-  return new FormatError(path, message(cause), { cause });
+  return new FormatError(path, `expected a file that can be read, received ${message(cause)}`, { cause });
 }
 
 function kindOf(info: Deno.FileInfo): string {

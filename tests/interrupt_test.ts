@@ -127,7 +127,7 @@ Deno.test({
         ],
         ...[
           "--epochs",
-          "30",
+          "16",
           "--total-seq-len",
           "128",
           "--logger",

@@ -28,7 +28,7 @@ export class Rejections {
 
   /** A sentence for each reason: how many of `total`, why, and where one is. */
   sentences(total: number): string[] {
-    return [...this.#found].map(([reason, { count, line, path }]) => {
+    return this.#sorted().map(([reason, { count, line, path }]) => {
       const place = /\.jsonl?$/i.test(path)
         ? ` (${path}:${line}${count > 1 ? ` and ${count - 1} more` : ""})`
         : "";
@@ -38,6 +38,11 @@ export class Rejections {
 
   /** All reasons in a few words, `2 × not JSON, 1 × no known column`. */
   summary(): string {
-    return [...this.#found].map(([reason, { count }]) => `${count} × ${reason}`).join(", ");
+    return this.#sorted().map(([reason, { count }]) => `${count} × ${reason}`).join(", ");
+  }
+
+  /** The most frequent reason first. */
+  #sorted() {
+    return [...this.#found].sort(([a, { count: m }], [b, { count: n }]) => n - m || (a < b ? -1 : 1));
   }
 }

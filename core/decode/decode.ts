@@ -102,7 +102,13 @@ class Decoder implements Disposable {
     const capacity = Math.min(limit, prompt.length + maxTokens + numSpecTokens);
     this.#layers = draft?.layers ?? [];
     this.#cache = model.cache(capacity);
-    this.#session = draft ? draft.proposer.start(capacity) : null;
+    try {
+      this.#session = draft ? draft.proposer.start(capacity) : null;
+    } catch (cause) {
+      this.#cache[Symbol.dispose]();
+      if (cause instanceof SpeculatorsError) throw cause;
+      throw new PluginError(draft!.name, "it failed while beginning a text", { cause });
+    }
     this.#history = new Int32Array(capacity + 1);
     this.#history.set(prompt);
     this.#length = prompt.length;

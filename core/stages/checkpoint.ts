@@ -63,7 +63,7 @@ export async function writeCheckpoint(folder: string, checkpoint: Checkpoint): P
     return final;
   } catch (cause) {
     if (cause instanceof WriteError) throw cause;
-    throw new WriteError(final, "the checkpoint could not be written", {
+    throw new WriteError(final, "expected to write a checkpoint whole, received an error", {
       cause,
       hint: "Check the free space and the permissions of the folder; earlier checkpoints are untouched",
     });

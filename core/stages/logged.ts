@@ -1,7 +1,7 @@
 /** Gives a stage's numbers to loggers on their way. */
 import { PluginError, SpeculatorsError } from "../errors.ts";
 import type { Stage, StageEvent } from "../events.ts";
-import type { Logger, LoggerRun } from "../plugin.ts";
+import type { Logger, LoggerPlugin, LoggerRun } from "../plugin.ts";
 import type { Runtime } from "../runtime.ts";
 
 /** Which loggers take the numbers of a run. */
@@ -14,7 +14,8 @@ export interface LoggedOptions {
 
 /**
  * Passes a stage's events through, and logs each of its `metrics` events: a value's name is that of its split and its
- * own, `train/loss_0`, `val/full_acc_1`. The loggers are opened before the stage begins, and closed however it ends.
+ * own, `train/loss_0`, `val/full_acc_1`. The loggers are found before the stage begins, opened with its first numbers (a
+ * run that never began leaves no log), and closed however it ends.
  *
  * @throws {NotFoundError} when there is no logger of a name
  * @throws {PluginError} when a logger fails
@@ -25,12 +26,9 @@ export async function* logged<R>(
   options: LoggedOptions,
   runtime: Pick<Runtime, "registry">,
 ): Stage<R> {
-  await using logs = new Logs();
+  await using logs = new Logs(options.run);
   try {
-    for (const name of new Set(options.loggers)) {
-      const plugin = await runtime.registry.get("logger", name);
-      logs.add(name, await plugin.open(options.run));
-    }
+    for (const name of new Set(options.loggers)) logs.add(await runtime.registry.get("logger", name));
     let next = await stage.next();
     for (; !next.done; next = await stage.next()) {
       await logs.take(next.value);
@@ -44,16 +42,23 @@ export async function* logged<R>(
   }
 }
 
-/** The open loggers of a run. */
+/** The loggers of a run. */
 class Logs implements AsyncDisposable {
+  readonly #run: LoggerRun;
+  readonly #plugins: LoggerPlugin[] = [];
   readonly #open = new Map<string, Logger>();
 
-  add(name: string, logger: Logger): void {
-    this.#open.set(name, logger);
+  constructor(run: LoggerRun) {
+    this.#run = run;
+  }
+
+  add(plugin: LoggerPlugin): void {
+    this.#plugins.push(plugin);
   }
 
   async take(event: StageEvent): Promise<void> {
     if (event.type !== "metrics") return;
+    for (const plugin of this.#plugins.splice(0)) this.#open.set(plugin.name, await plugin.open(this.#run));
     const { split, step, epoch, values } = event,
       named: Record<string, number> = { [`${split}/epoch`]: epoch };
     for (const [name, value] of Object.entries(values)) named[`${split}/${name}`] = value;

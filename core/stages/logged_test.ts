@@ -106,3 +106,17 @@ Deno.test("an unknown logger is refused before the stage begins", async () => {
   await assert.rejects(finish(work), { code: "E_NOT_FOUND" });
   assert.deepEqual(log, []);
 });
+
+Deno.test("a run that never began opens no log", async () => {
+  const log: Entry[] = [];
+  // deno-lint-ignore require-yield -- one that fails at once
+  async function* broken(): Stage<string> {
+    await Promise.resolve();
+    throw new Error("broken");
+  }
+  await assert.rejects(
+    finish(logged(broken(), { loggers: ["a"], run }, { registry: recording(log) })),
+    /^Error: broken$/,
+  );
+  assert.deepEqual(log, []);
+});

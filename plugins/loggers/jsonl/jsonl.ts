@@ -104,5 +104,6 @@ async function endOfLastLine(file: Deno.FsFile): Promise<number> {
 }
 
 function writeError(path: string, cause: unknown): WriteError {
-  return new WriteError(path, cause instanceof Error ? cause.message : String(cause), { cause });
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new WriteError(path, `expected a file to write lines to, received ${reason}`, { cause });
 }
