@@ -6,10 +6,12 @@
  *
  * @module
  */
+import type { DraftConverter } from "./conversion.ts";
 import type { PackedBatch } from "./data/batch.ts";
-import type { TensorSource } from "./formats/source.ts";
+import type { FileSpec, TensorSource } from "./formats/source.ts";
 import type { Backend, HostTensor, Run, Shape, Tensor, TypedArray } from "./tensor.ts";
 
+export type * from "./conversion.ts";
 export type { TensorSource } from "./formats/source.ts";
 
 /** The contract's version; a plugin written for another one is refused. */
@@ -290,6 +292,10 @@ export interface DraftAlgorithm<C extends SpeculatorConfig = SpeculatorConfig> {
     config: C,
     model: { readonly backend: Backend; readonly tensors: ReadonlyMap<string, Tensor> },
   ): Proposer;
+  /** Foreign checkpoints that it reads and writes; none when absent. */
+  converters?(): readonly DraftConverter[];
+  /** What vLLM's loader would refuse in a checkpoint, a sentence each; unknown when absent. */
+  servingProblems?(config: C, tensors: ReadonlyMap<string, FileSpec>): readonly string[];
 }
 
 // --- verifier ---------------------------------------------------------------------------------------------------------

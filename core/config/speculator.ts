@@ -96,10 +96,23 @@ export async function readConfigJson(folder: string): Promise<Readonly<Record<st
 export async function writeSpeculatorConfig(folder: string, config: SpeculatorConfig): Promise<void> {
   const path = join(folder, "config.json");
   const whole = spelledLike({ ...FORMAT_VERSIONS, ...config }, config);
-  const checked = await checkConfig(commonSchema(), whole, { where: path });
+  await writeConfigJson(folder, await checkConfig(commonSchema(), whole, { where: path }));
+}
+
+/**
+ * Writes any model's `config.json` in one step: keys sorted, numbers as Python spells them.
+ *
+ * @throws {ConfigError} when it holds what JSON cannot
+ * @throws {WriteError} when the file cannot be written
+ */
+export async function writeConfigJson(
+  folder: string,
+  config: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const path = join(folder, "config.json");
   let text: string;
   try {
-    text = formatPythonJson(checked, { floatFields: FLOAT_FIELDS });
+    text = formatPythonJson(config, { floatFields: FLOAT_FIELDS });
   } catch (cause) {
     throw new ConfigError(path, cause instanceof Error ? cause.message : String(cause), { cause });
   }
