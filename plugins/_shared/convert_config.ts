@@ -5,6 +5,34 @@ import { ConfigFields } from "./verifier_config.ts";
 
 type Config = Readonly<Record<string, unknown>>;
 
+/** Fields of a draft's decoder layers that every converter takes along. */
+export interface LayerFields {
+  /** Biases of the attention's projections. */
+  readonly attention_bias: boolean;
+  /** Entries of a head. */
+  readonly head_dim: number;
+  /** Activation of the MLP. */
+  readonly hidden_act: string;
+  /** Width. */
+  readonly hidden_size: number;
+  /** Spread of weights drawn at random. */
+  readonly initializer_range: number;
+  /** Width of the MLP. */
+  readonly intermediate_size: number;
+  /** Longest sequence. */
+  readonly max_position_embeddings: number;
+  /** Biases of the MLP. */
+  readonly mlp_bias: boolean;
+  /** Query heads. */
+  readonly num_attention_heads: number;
+  /** Key and value heads. */
+  readonly num_key_value_heads: number;
+  /** Added to the mean square in norms. */
+  readonly rms_norm_eps: number;
+  /** Base of the rotary frequencies. */
+  readonly rope_theta: number;
+}
+
 /**
  * The fields of the draft's decoder layers that every converter takes along, with the research code's defaults.
  *
@@ -15,7 +43,7 @@ type Config = Readonly<Record<string, unknown>>;
 export function layerFields(
   source: ConvertSource,
   defaults: { readonly kvHeads: number | null; readonly headDim: boolean },
-) {
+): LayerFields {
   const { config } = source, fields = new ConfigFields(config, source.where);
   const hidden = fields.count("hidden_size", { fallback: 4096 });
   const heads = fields.count("num_attention_heads", { fallback: 32, most: 4096 });

@@ -45,10 +45,12 @@ export function pickTensors(
 ): PickedTensors {
   const { source, strictUpstream } = request, { found, dtype } = options;
   const tensors: PlannedTensor[] = [], notes: ConvertNote[] = [];
-  const missing: string[] = [], wrong: string[] = [], made: Record<"ones" | "zeros", string[]> = {
-    ones: [],
-    zeros: [],
-  };
+  const missing: string[] = [],
+    wrong: string[] = [],
+    made: Record<"ones" | "zeros", string[]> = {
+      ones: [],
+      zeros: [],
+    };
   for (const { name, shape, absent } of wanted) {
     const origin = found.get(name), spec = origin === undefined ? undefined : source.tensors.get(origin);
     if (origin === undefined || spec === undefined) {

@@ -2,6 +2,7 @@
 import type { DraftAlgorithm } from "../../../core/plugin.ts";
 import { chainProposer } from "../chain_proposer.ts";
 import { type EagleConfig, eagleSchema } from "./config.ts";
+import { eagleConverters } from "./convert.ts";
 import { configureEagle, type EagleDefaults, eagleNeeds } from "./configure.ts";
 import { eagleTensors, initialiseEagle } from "./initialise.ts";
 import { eagleChain, eagleWeights } from "./model.ts";
@@ -20,5 +21,6 @@ export function eagleAlgorithm(
     objective: (config, options) => featureObjective(config, options, loss),
     proposer: (config, { backend, tensors }) =>
       chainProposer(backend, (run) => eagleChain(config, eagleWeights(run, config, tensors))),
+    converters: eagleConverters,
   };
 }
