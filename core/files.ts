@@ -147,6 +147,22 @@ export async function createAtomic(path: string): Promise<AtomicFile> {
   }
 }
 
+/** Removes what {@linkcode createAtomic} left in a folder when the program was killed in the middle of a file. */
+export async function removeUnfinished(folder: string): Promise<void> {
+  const names: string[] = [];
+  try {
+    for await (const { name, isFile } of Deno.readDir(folder)) {
+      if (isFile && /^\..+\.[0-9a-f]{8}\.tmp$/.test(name)) names.push(name);
+    }
+    for (const name of names) await Deno.remove(join(folder, name));
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotFound) return;
+    throw new WriteError(folder, `expected to remove unfinished files, received ${message(cause)}`, {
+      cause,
+    });
+  }
+}
+
 class RangeReader implements OpenFile {
   readonly path: string;
   readonly size: number;

@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { FormatError, NotFoundError, WriteError } from "./errors.ts";
-import { createAtomic, openFile, readJson, readText, writeFileAtomic, writeJsonAtomic } from "./files.ts";
+import {
+  createAtomic,
+  openFile,
+  readJson,
+  readText,
+  removeUnfinished,
+  writeFileAtomic,
+  writeJsonAtomic,
+} from "./files.ts";
 
 async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();
@@ -90,5 +98,17 @@ Deno.test("ranges are read in any order at once, and only within the file", asyn
     file[Symbol.dispose]();
     file[Symbol.dispose]();
     await assert.rejects(file.read(0, 1), FormatError);
+  });
+});
+
+Deno.test("what a killed program left half-written is removed, and nothing else", async () => {
+  await inFolder(async (folder) => {
+    await using file = await createAtomic(join(folder, "a.bin"));
+    await file.write(Uint8Array.of(1));
+    for (const name of [".hidden", "b.tmp", ".c.tmp"]) await Deno.writeTextFile(join(folder, name), "");
+    assert.equal(names(folder).length, 4);
+    await removeUnfinished(folder);
+    assert.deepEqual(names(folder), [".c.tmp", ".hidden", "b.tmp"]);
+    await removeUnfinished(join(folder, "none"));
   });
 });

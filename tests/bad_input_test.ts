@@ -1,7 +1,7 @@
 /** Bad input: each is refused with one message that says what, where, what was expected, found, and what to do. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { cli, type CliResult, copyModel, DIALOGUES, filesIn, inFolder, speculator, VERIFIER } from "./cli.ts";
+import { cli, type CliResult, copyModel, DIALOGUES, filesIn, inFolder, SPECULATOR, VERIFIER } from "./cli.ts";
 
 const WASM = ["--device", "wasm"];
 
@@ -75,12 +75,12 @@ Deno.test("a path that is not there is told by its name, whichever flag it is fo
         ["--verifier-name-or-path", "--data-path", "--val-data-path"],
       ],
       ["train", { ...trainFlags(at), "--d2t-path": none, "--t2d-path": none }, ["--d2t-path"]],
-      ["evaluate", { "-b": VERIFIER, "-s": speculator(), "-d": DIALOGUES, "--limit": "1" }, [
+      ["evaluate", { "-b": VERIFIER, "-s": SPECULATOR, "-d": DIALOGUES, "--limit": "1" }, [
         "-b",
         "-s",
         "-d",
       ]],
-      ["generate", { ...generateFlags, "-s": speculator() }, ["-b", "-s"]],
+      ["generate", { ...generateFlags, "-s": SPECULATOR }, ["-b", "-s"]],
     ];
     for (const [command, flags, paths] of commands) {
       for (const path of paths) {
@@ -139,7 +139,7 @@ Deno.test("a config that lacks a field is refused by that field's name", async (
       const message = new RegExp(`config\\.json: ${field}": expected [^\n]*, received nothing`);
       await refused(line("generate", { ...generateFlags, "-b": verifier }), message);
     }
-    const draft = await copyModel(speculator(), at("draft"));
+    const draft = await copyModel(SPECULATOR, at("draft"));
     const file = join(draft, "config.json"), config = JSON.parse(await Deno.readTextFile(file));
     for (const field of ["speculators_model_type", "speculators_config", "transformer_layer_config"]) {
       await Deno.writeTextFile(file, JSON.stringify({ ...config, [field]: undefined }));
@@ -153,7 +153,7 @@ Deno.test("a speculator that was made for another verifier is refused, or its do
   await inFolder(async (at) => {
     type Config = Record<string, unknown> & { transformer_layer_config: object; speculators_config: object };
     const changed = (name: string, change: (config: Config) => object) =>
-      copyModel(speculator(), at(name), (config) => ({ ...config, ...change(config as Config) }));
+      copyModel(SPECULATOR, at(name), (config) => ({ ...config, ...change(config as Config) }));
     const wide = await changed("wide", ({ transformer_layer_config }) => ({
       target_hidden_size: 256,
       transformer_layer_config: { ...transformer_layer_config, hidden_size: 256 },
@@ -208,7 +208,7 @@ Deno.test("a data set without conversations is refused, and nothing is written",
     ];
     for (const [name, message] of cases) {
       await refused(line("datagen", { ...datagenFlags(at), "--train-data-path": at(name) }), message);
-      await refused(["evaluate", "-b", VERIFIER, "-s", speculator(), "-d", at(name), ...WASM], message);
+      await refused(["evaluate", "-b", VERIFIER, "-s", SPECULATOR, "-d", at(name), ...WASM], message);
     }
     assert.deepEqual(await filesIn(at()), ["cut.json", "empty.jsonl", "others.jsonl"]);
   });

@@ -1,7 +1,7 @@
 /** Plugins that fail, and a machine that lacks something: one message, with the plugin's name or the flag to give. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { cli, type CliResult, copyModel, inFolder, runProcess, speculator, VERIFIER } from "./cli.ts";
+import { cli, type CliResult, copyModel, inFolder, runProcess, SPECULATOR, VERIFIER } from "./cli.ts";
 
 const WASM = ["--device", "wasm"];
 const GENERATE = ["generate", "-b", VERIFIER, "-p", "Good morrow", "--max-tokens", "6", ...WASM];
@@ -76,7 +76,7 @@ function draftSource(change: Readonly<Record<string, string>>): string {
 Deno.test("a draft that fails while it decodes is named, and one that proposes nonsense does no harm", async () => {
   await inFolder(async (at) => {
     const draft = await copyModel(
-      speculator(),
+      SPECULATOR,
       at("draft"),
       (config) => ({ ...config, speculators_model_type: "mine" }),
     );

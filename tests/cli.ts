@@ -2,7 +2,6 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { main } from "../cli/main.ts";
-import { golden } from "./golden.ts";
 
 /** The embedded verifier. */
 export const VERIFIER: string = fileURLToPath(new URL("../examples/assets/tiny-verifier", import.meta.url));
@@ -10,10 +9,8 @@ export const VERIFIER: string = fileURLToPath(new URL("../examples/assets/tiny-v
 /** Conversations for it. */
 export const DIALOGUES: string = join(VERIFIER, "dialogues.held-out.jsonl");
 
-/** A speculator for it. */
-export function speculator(): string {
-  return golden("generate", "draft");
-}
+/** A speculator for it, whatever other golden files are tested with. */
+export const SPECULATOR: string = fileURLToPath(new URL("./golden/generate/draft", import.meta.url));
 
 const MAIN = fileURLToPath(new URL("../cli/main.ts", import.meta.url));
 

@@ -1,7 +1,7 @@
 /** What the commands print, where, and how they end; which modules they load. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { cli, DIALOGUES, filesIn, inFolder, runProcess, speculator, VERIFIER } from "./cli.ts";
+import { cli, DIALOGUES, filesIn, inFolder, runProcess, SPECULATOR, VERIFIER } from "./cli.ts";
 
 const COMMANDS = [
   "demo",
@@ -23,7 +23,7 @@ function datagenArgs(at: (...parts: string[]) => string, ...more: string[]): str
 }
 
 const evaluateArgs = (...more: string[]): string[] => {
-  const paths = ["-b", VERIFIER, "-s", speculator(), "-d", DIALOGUES];
+  const paths = ["-b", VERIFIER, "-s", SPECULATOR, "-d", DIALOGUES];
   return ["evaluate", ...paths, "--limit", "2", "--max-tokens", "8", ...WASM, ...more];
 };
 
@@ -34,7 +34,7 @@ const generateArgs = (...more: string[]): string[] => {
     "--verifier-name-or-path",
     VERIFIER,
     "--speculator",
-    speculator(),
+    SPECULATOR,
     ...prompt,
     ...WASM,
     ...more,
@@ -107,7 +107,7 @@ Deno.test("with --json a command prints one JSON object and nothing else, progre
       ],
       evaluateArgs(),
       generateArgs(),
-      ["inspect", speculator()],
+      ["inspect", SPECULATOR],
       ["plugins"],
       ["doctor"],
     ];
@@ -165,7 +165,7 @@ Deno.test("records that cannot be used are counted and told, even when progress 
       "-b",
       VERIFIER,
       "-s",
-      speculator(),
+      SPECULATOR,
       "-d",
       at("some.jsonl"),
       "--max-tokens",

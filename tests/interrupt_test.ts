@@ -9,7 +9,7 @@ import {
   filesIn,
   inFolder,
   runProcess,
-  speculator,
+  SPECULATOR,
   VERIFIER,
 } from "./cli.ts";
 
@@ -21,17 +21,18 @@ const ignore = Deno.build.os === "windows";
 /** When to press Ctrl-C: once an output has shown something, or a file is there. */
 type Moment = { readonly stream: "stdout" | "stderr"; readonly seen: RegExp } | { readonly path: string };
 
-/** Runs a command and presses Ctrl-C. */
+/** Runs a command and presses Ctrl-C, or kills it. */
 async function interrupt(
   args: readonly string[],
   moment: Moment,
+  signal: "SIGINT" | "SIGKILL" = "SIGINT",
 ): Promise<CliResult & { readonly seconds: number }> {
   await using child = cliProcess(args).spawn();
   let pressed = NaN, ended = false;
   const press = () => {
     if (ended || !Number.isNaN(pressed)) return;
     pressed = performance.now();
-    child.kill("SIGINT");
+    child.kill(signal);
   };
   const read = async (name: "stdout" | "stderr"): Promise<string> => {
     const decoder = new TextDecoder();
@@ -93,6 +94,35 @@ Deno.test({
       const { code, out } = await cli([...args, "--json"]);
       const { samples, fresh } = JSON.parse(out);
       assert.deepEqual([code, samples, fresh], [0, 100, 100 - kept.length]);
+      await checkWhole(at());
+    }),
+});
+
+Deno.test({
+  name: "datagen that is killed while it writes goes on as well",
+  ignore,
+  fn: () =>
+    inFolder(async (at) => {
+      const args = [
+        ...[
+          "datagen",
+          "--target-model-path",
+          VERIFIER,
+          "--train-data-path",
+          DIALOGUES,
+          "--output-dir",
+          at("data"),
+        ],
+        ...["--token-freq-path", at("token_freq.pt"), "--batch-tokens", "1", "--max-samples", "40", ...WASM],
+      ];
+      const killed = await interrupt(args, { path: at("data", "data_3.safetensors") }, "SIGKILL");
+      assert.equal(killed.code, 137);
+      const kept = (await filesIn(at())).filter((name) => /data_\d+\.safetensors$/.test(name));
+      assert.ok(kept.length > 0 && kept.length < 40, `${kept.length} samples`);
+      await Deno.writeTextFile(at("data", ".data_5.safetensors.0123abcd.tmp"), "half");
+      const { code, out } = await cli([...args, "--json"]);
+      const { samples, fresh } = JSON.parse(out);
+      assert.deepEqual([code, samples, fresh], [0, 40, 40 - kept.length]);
       await checkWhole(at());
     }),
 });
@@ -161,7 +191,7 @@ Deno.test({
   name: "evaluate stops within a prompt",
   ignore,
   async fn() {
-    const args = ["evaluate", "-b", VERIFIER, "-s", speculator(), "-d", DIALOGUES, ...WASM];
+    const args = ["evaluate", "-b", VERIFIER, "-s", SPECULATOR, "-d", DIALOGUES, ...WASM];
     checkStopped(await interrupt(args, { stream: "stderr", seen: /evaluate .*\/100 prompts/ }), /Stopped\n$/);
   },
 });

@@ -16,6 +16,7 @@ import { writeFrequencies } from "../data/frequencies.ts";
 import { countTokens, type TokenFrequencies } from "../data/vocabulary.ts";
 import { ConfigError, NotFoundError, PluginError, SpeculatorsError } from "../errors.ts";
 import type { Stage } from "../events.ts";
+import { removeUnfinished } from "../files.ts";
 import { requireWritable } from "../folders.ts";
 import { convert } from "../formats/dtype.ts";
 import type { Engine, EnginePlugin } from "../plugin.ts";
@@ -121,6 +122,7 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
     const order = selectRecords(sources, { seed, maxSamples: options.maxSamples ?? Infinity });
     const tokenFreqPath = options.tokenFreqPath ?? "token_freq.pt";
     await requireWritable(outputDir);
+    await removeUnfinished(outputDir);
     await requireWritable(dirname(tokenFreqPath));
     const turnDropout = options.turnDropout ? { turnDropout: new PythonRandom(seed) } : {};
     const frequencies: TokenFrequencies = new Map(), lengths = new Map<number, number>();
