@@ -1,13 +1,24 @@
 /** From stored samples to the packed batches of an epoch, the next one read while one is worked on. */
 import { packBatch, type PackedBatch } from "../data/batch.ts";
 import type { Noise } from "../data/noise.ts";
+import type { Sample } from "../data/sample.ts";
 import type { SampleStore } from "../data/store.ts";
 import { multipackBatches } from "../data/sampler.ts";
+
+/** A sample of a store. */
+export interface ListedSample {
+  /** Where it lies. */
+  readonly store: SampleStore;
+  /** Its number there. */
+  readonly index: number;
+  /** Which of its states are taken, in this order; all as they lie when absent. */
+  readonly states?: readonly number[];
+}
 
 /** Samples of one or several stores, in one list. */
 export interface SampleList {
   /** Where each lies. */
-  readonly items: readonly { readonly store: SampleStore; readonly index: number }[];
+  readonly items: readonly ListedSample[];
   /** Tokens of each, before the shift. */
   readonly lengths: readonly number[];
 }
@@ -30,6 +41,12 @@ export interface BatchOptions {
   readonly noise?: Noise;
 }
 
+/** Reads a sample, with the states that are taken of it. */
+export async function readListed({ store, index, states }: ListedSample): Promise<Sample> {
+  const sample = await store.read(index);
+  return states ? { ...sample, hidden: states.map((i) => sample.hidden[i]!) } : sample;
+}
+
 /** The samples of each batch of an epoch, as indices into the list. */
 export function planEpoch(
   list: SampleList,
@@ -47,7 +64,7 @@ export async function* readEpoch(
   const plan = planEpoch(list, options);
   const load = async (indices: readonly number[]): Promise<NamedBatch> => {
     const items = indices.map((i) => list.items[i]!);
-    const samples = await Promise.all(items.map(({ store, index }) => store.read(index)));
+    const samples = await Promise.all(items.map(readListed));
     const pack = options.noise ? { noise: options.noise } : {};
     return {
       batch: packBatch(samples, { maxLength: options.totalSeqLen, ...pack }),

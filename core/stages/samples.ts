@@ -1,8 +1,11 @@
 /** The samples of one or several data folders, and which of them are held out. */
+import { dirname } from "node:path";
+import { readDataConfig } from "../data/data_config.ts";
 import { splitSamples } from "../data/split.ts";
 import { openSampleStore, type SampleStore } from "../data/store.ts";
 import { NotFoundError } from "../errors.ts";
 import { requireFolder } from "../folders.ts";
+import type { DraftNeeds } from "../plugin.ts";
 import type { SampleList } from "./batches.ts";
 
 const HINT = "Make samples with the command datagen, and give its --output-dir";
@@ -46,4 +49,26 @@ export function splitList(list: SampleList): { train: SampleList; validation: Sa
     lengths: indices.map((i) => list.lengths[i]!),
   });
   return { train: pick(train), validation: pick(validation) };
+}
+
+/**
+ * The same samples, of each only the states that a draft works with: a folder may hold more of them, or one that is
+ * wanted twice. A folder that does not say what it holds, or lacks one that is wanted, is taken as it is.
+ *
+ * @param layers of the verifier: the number of its last state
+ */
+export async function takeStates(list: SampleList, needs: DraftNeeds, layers: number): Promise<SampleList> {
+  const wanted = [...needs.layers, ...needs.last ? [layers] : []];
+  const found = new Map<SampleStore, readonly number[] | null>();
+  for (const { store, index } of list.items) {
+    if (found.has(store)) continue;
+    const config = await readDataConfig(dirname(store.path(index)));
+    const held = config?.layers ?? [], places = wanted.map((id) => held.indexOf(id));
+    found.set(store, places.includes(-1) || held.join() === wanted.join() ? null : places);
+  }
+  const items = list.items.map((item) => {
+    const states = found.get(item.store);
+    return states ? { ...item, states } : item;
+  });
+  return { items, lengths: list.lengths };
 }

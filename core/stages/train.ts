@@ -17,7 +17,14 @@ import type { Runtime } from "../runtime.ts";
 import { schedule, type ScheduleName } from "../schedule.ts";
 import { Tape } from "../tape.ts";
 import type { Backend, Tensor, TypedArray } from "../tensor.ts";
-import { type BatchOptions, type NamedBatch, planEpoch, readEpoch, type SampleList } from "./batches.ts";
+import {
+  type BatchOptions,
+  type NamedBatch,
+  planEpoch,
+  readEpoch,
+  readListed,
+  type SampleList,
+} from "./batches.ts";
 import {
   latestCheckpoint,
   readOptimizer,
@@ -27,7 +34,7 @@ import {
 } from "./checkpoint.ts";
 import { type PreparedDraft, prepareDraft } from "./draft_setup.ts";
 import { downloadDraft, type DraftTensors, uploadDraft } from "../draft_tensors.ts";
-import { listSamples, splitList } from "./samples.ts";
+import { listSamples, splitList, takeStates } from "./samples.ts";
 
 /** Settings of a training run; defaults are upstream's. */
 export interface TrainOptions {
@@ -146,8 +153,8 @@ export async function* train(options: TrainOptions, runtime: Runtime): Stage<Tra
   const start = performance.now();
   using lists = await listSamples(options.dataPath);
   using held = options.valDataPath ? await listSamples(options.valDataPath) : null;
-  const { train, validation } = held ? { train: lists, validation: held } : splitList(lists);
-  if (train.items.length === 0) {
+  const split = held ? { train: lists, validation: held } : splitList(lists);
+  if (split.train.items.length === 0) {
     throw new ConfigError(options.dataPath.join(", "), "expected samples to train on, received none", {
       hint: "Make some with the command datagen",
     });
@@ -156,6 +163,8 @@ export async function* train(options: TrainOptions, runtime: Runtime): Stage<Tra
   const before = resumed ? await readTrainingState(resumed, settings) : null;
   using source: TensorSource | null = resumed ? await openWeights(resumed) : null;
   using draft = await prepareDraft(options, settings, { runtime, checkpoint: resumed, source });
+  const take = (list: SampleList) => takeStates(list, draft.needs, draft.verifier.layers);
+  const train = await take(split.train), validation = await take(split.validation);
   await checkWidths(draft, train);
   await requireWritable(options.savePath);
   using backend = await runtime.openBackend();
@@ -313,7 +322,7 @@ function appendWork(
 
 /** The first sample's layers must be those that the draft reads, or every later message would be about shapes. */
 async function checkWidths(draft: PreparedDraft, list: SampleList): Promise<void> {
-  const first = list.items[0]!, { hidden } = await first.store.read(first.index);
+  const first = list.items[0]!, { hidden } = await readListed(first);
   const wanted = draft.needs.layers.length + (draft.needs.last ? 1 : 0), width = draft.verifier.hiddenSize;
   if (hidden.length === wanted && hidden.every((layer) => layer.shape[1] === width)) return;
   const found = `${hidden.length} layers of width ${hidden[0]?.shape[1]}`;

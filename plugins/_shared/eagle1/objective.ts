@@ -64,7 +64,7 @@ export function featureObjective(
           target,
           head: weights.head,
           weights: shares,
-        }, { all, top, count, gradients: gradients });
+        }, { all, top, count, gradients });
         const loss = add(run, smoothL1(run, { x: features, target, weights: shares }), classes);
         if (step < trained) losses.push(loss);
         outputs[`loss_${step}`] = loss;
@@ -87,6 +87,6 @@ function checkBatch(config: EagleConfig, batch: PackedBatch): void {
   throw new ConfigError(
     "batch",
     `expected the last state of width ${hidden} twice, received ${batch.auxWidth} and ${batch.width} entries a row`,
-    { hint: "Make the samples with datagen, the number of the verifier's layers twice as --layer-ids" },
+    { hint: "Make the samples with datagen for this verifier; those for eagle3 drafts fit too" },
   );
 }
