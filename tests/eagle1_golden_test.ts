@@ -1,11 +1,14 @@
 /** Drafts in the `eagle` format against the Python system: features and logits of one causal pass. */
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { checkConfig } from "../core/config/check.ts";
 import { toFloat32, toInt32 } from "../core/formats/dtype.ts";
 import { openSafetensors } from "../core/formats/safetensors.ts";
+import { eagleSchema } from "../plugins/_shared/eagle1/config.ts";
 import { eagleTensors } from "../plugins/_shared/eagle1/initialise.ts";
 import { testOnDevices } from "./devices.ts";
 import { eagle1Cases, eagle1Config, eagle1Host, eagle1Pass } from "./eagle1_golden.ts";
-import { golden } from "./golden.ts";
+import { golden, goldenJson } from "./golden.ts";
 
 /** f32 in DRAFTS.md. */
 const TOLERANCE = 1e-5;
@@ -42,3 +45,22 @@ for (const [name, { tokens, parameters }] of eagle1Cases()) {
     for (const info of infos) assert.deepEqual(host.get(info.name)!.shape, info.shape, info.name);
   });
 }
+
+Deno.test("a converted checkpoint in the eagle format has a config that is read, and its tensors", async () => {
+  const { cases } = goldenJson<{ cases: readonly { name: string }[] }>("convert", "cases.json");
+  let read = 0;
+  for (const { name } of cases) {
+    if (!existsSync(golden("convert", name, "expected", "config.json"))) continue;
+    const value = goldenJson<Record<string, unknown>>("convert", name, "expected", "config.json");
+    if (value["speculators_model_type"] !== "eagle") continue;
+    const config = await checkConfig(eagleSchema, value, { where: name });
+    using weights = await openSafetensors(golden("convert", name, "expected", "model.safetensors"));
+    const saved = eagleTensors(config).filter((info) => info.saved);
+    assert.deepEqual(saved.map((info) => info.name).sort(), [...weights.names()].sort(), name);
+    for (const info of saved) {
+      assert.deepEqual(weights.spec(info.name).shape, info.shape, `${name}, ${info.name}`);
+    }
+    read++;
+  }
+  assert.ok(read > 0);
+});

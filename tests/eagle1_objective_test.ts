@@ -8,7 +8,7 @@ import { toFloat32 } from "../core/formats/dtype.ts";
 import type { DraftAlgorithm } from "../core/plugin.ts";
 import type { Backend, Tensor } from "../core/tensor.ts";
 import { linear, rmsnorm } from "../kernels/ops/mod.ts";
-import { type EagleConfig } from "../plugins/_shared/eagle1/config.ts";
+import type { EagleConfig } from "../plugins/_shared/eagle1/config.ts";
 import { eagle } from "../plugins/eagle/algorithm.ts";
 import { hass } from "../plugins/hass/algorithm.ts";
 import { gauss, randomOf } from "./conformance/random.ts";
