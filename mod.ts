@@ -30,7 +30,7 @@ export * from "./core/events.ts";
 export * from "./core/plugin.ts";
 export * from "./core/tensor.ts";
 export type { PackedBatch } from "./core/data/batch.ts";
-export type { FileSpec } from "./core/formats/source.ts";
+export type { FileSpec, RowRange } from "./core/formats/source.ts";
 export type { AdamWStep, OptimizerOps } from "./core/optim.ts";
 export { createRegistry, type PluginEntry, type Registry } from "./core/registry.ts";
 export type { ImportOptions } from "./core/plugin_import.ts";
@@ -68,6 +68,7 @@ export {
   TextStream,
   TextTokenizer,
 } from "./core/text/mod.ts";
+export { type ModelFiles, resolveModel, type ResolveOptions } from "./core/hub.ts";
 export { type FoundTensor, inspect, type Inspection } from "./core/inspect.ts";
 
 // Decoding.
@@ -79,11 +80,13 @@ export type { Sampling, Uniform } from "./core/decode/sampling.ts";
 export type { SampleEnding } from "./core/data/store.ts";
 export type { Coverage, SelectVocabulary } from "./core/data/vocabulary.ts";
 export type { ScheduleName } from "./core/schedule.ts";
+export { convert, type ConvertOptions, type ConvertResult } from "./core/stages/convert.ts";
 export { datagen, type DatagenOptions, type DatagenResult } from "./core/stages/datagen.ts";
 export { evaluate, type EvaluateOptions, type EvaluateResult } from "./core/stages/evaluate.ts";
 export { generate, type GenerateOptions, type GenerateResult } from "./core/stages/generate.ts";
 export { logged, type LoggedOptions } from "./core/stages/logged.ts";
 export { train, type TrainOptions, type TrainResult } from "./core/stages/train.ts";
+export { validate, type ValidateOptions, type ValidateResult } from "./core/stages/validate.ts";
 export { vocabMap, type VocabMapOptions, type VocabMapResult } from "./core/stages/vocab_map.ts";
 
 /** How a runtime is put together. */

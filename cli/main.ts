@@ -51,6 +51,16 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/generate.ts"),
   },
   {
+    name: "convert",
+    summary: "published drafts to the speculators format, and back",
+    load: () => import("./commands/convert.ts"),
+  },
+  {
+    name: "validate",
+    summary: "whether a speculator can be used, and what is wrong with it",
+    load: () => import("./commands/validate.ts"),
+  },
+  {
     name: "inspect",
     summary: "what is in a checkpoint or a tensor file",
     load: () => import("./commands/inspect.ts"),

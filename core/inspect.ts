@@ -5,6 +5,7 @@ import { NotFoundError } from "./errors.ts";
 import { readNpy } from "./formats/npy.ts";
 import { openTorch, TorchTensor, type TorchValue } from "./formats/torch.ts";
 import { openWeights } from "./formats/weights.ts";
+import { resolveModel } from "./hub.ts";
 import type { Registry } from "./registry.ts";
 import { byteLength, elements, type FileDType, type Shape } from "./tensor.ts";
 
@@ -39,12 +40,16 @@ export interface Inspection {
 }
 
 /**
- * Looks into a path.
+ * Looks into a path, or a model of the hub.
  *
  * @throws {NotFoundError} when nothing is there
  * @throws {FormatError} when a file is damaged
  */
-export async function inspect(path: string, options: { readonly registry: Registry }): Promise<Inspection> {
+export async function inspect(
+  nameOrPath: string,
+  options: { readonly registry: Registry },
+): Promise<Inspection> {
+  const path = await resolveModel(nameOrPath);
   const info = await Deno.stat(path).catch((cause) => {
     throw new NotFoundError(
       path,

@@ -4,6 +4,7 @@ import type { Draft } from "./decode/decode.ts";
 import { ConfigError, PluginError, SpeculatorsError } from "./errors.ts";
 import { requireFolder } from "./folders.ts";
 import { openWeights } from "./formats/weights.ts";
+import { resolveModel } from "./hub.ts";
 import type { DraftPlugin, SpeculatorConfig, VerifierModel } from "./plugin.ts";
 import type { Registry } from "./registry.ts";
 import { uploadDraft } from "./draft_tensors.ts";
@@ -24,17 +25,18 @@ export interface OpenSpeculator extends Disposable {
 /**
  * Loads a speculator for a verifier that is loaded.
  *
- * @param folder with `config.json` and weights in the speculators format
+ * @param nameOrPath a folder with `config.json` and weights in the speculators format, or a model of the hub
  * @throws {ConfigError} when it does not fit the verifier
  * @throws {NotFoundError} when no plugin of its algorithm is known
  */
 export async function openSpeculator(
-  folder: string,
+  nameOrPath: string,
   options: { readonly registry: Registry; readonly verifier: OpenedVerifier; readonly model: VerifierModel },
 ): Promise<OpenSpeculator> {
+  const folder = await resolveModel(nameOrPath);
   await requireFolder(folder, {
     what: "a speculator",
-    hint: "Give a checkpoint of train, or a folder like it",
+    hint: "Give a checkpoint of train, a folder like it, or organisation/name of a model on the hub",
   });
   const common = await readSpeculatorConfig(folder);
   const plugin = await options.registry.get("draft", common.speculators_model_type);

@@ -10,6 +10,7 @@ import { readJson } from "./files.ts";
 import { requireFolder } from "./folders.ts";
 import type { TensorSource } from "./formats/source.ts";
 import { openWeights } from "./formats/weights.ts";
+import { resolveModel } from "./hub.ts";
 import type {
   TensorInfo,
   VerifierArchitecture,
@@ -75,7 +76,7 @@ export interface OpenedVerifier extends Disposable {
 }
 
 /**
- * Opens the verifier in a folder.
+ * Opens the verifier in a folder, or on the hub.
  *
  * @throws {NotFoundError} when the folder or a file in it is not there
  * @throws {ConfigError} when no plugin reads its architecture, or a field of its config cannot be used
@@ -85,10 +86,10 @@ export async function openVerifier(
   nameOrPath: string,
   options: OpenVerifierOptions,
 ): Promise<OpenedVerifier> {
-  const folder = nameOrPath;
+  const folder = await resolveModel(nameOrPath);
   await requireFolder(folder, {
     what: "a model",
-    hint: "Give a local folder with config.json and safetensors weights; download a hub model first",
+    hint: "Give a local folder with config.json and weights, or organisation/name of a model on the hub",
   });
   const config = await readConfig(join(folder, "config.json"));
   const plugin = await options.registry.find("verifier", (plugin) => plugin.matches(config));

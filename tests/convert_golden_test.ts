@@ -30,6 +30,7 @@ function optionsOf({ args }: Case, outputPath: string): ConvertOptions {
     algorithm: value("--algorithm"),
     verifier: join(root, value("--verifier")),
     outputPath,
+    validate: args.includes("--validate-device"),
     ...(kwargs === undefined ? {} : { algorithmKwargs: kwargs }),
   };
 }

@@ -228,12 +228,12 @@ async function* validateOutput(
 ): Stage<ValidateResult> {
   const result = yield* validate({
     path: folder,
-    ...(options.verifier === undefined ? {} : { verifier: options.verifier }),
+    ...(options.verifier === undefined ? {} : { verifier: options.verifier, verifierOptional: true }),
   }, runtime);
   if (result.problems.length === 0) return result;
   throw new ConfigError(
     options.outputPath,
-    `expected a speculator that runs, received one with ${result.problems.length} problems: ${
+    `expected a speculator that runs, received ${result.problems.length} problems: ${
       result.problems.slice(0, 3).join("; ")
     }`,
     { hint: "Convert without validation to look at the result, then run validate on it" },

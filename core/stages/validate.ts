@@ -21,6 +21,8 @@ export interface ValidateOptions {
   readonly path: string;
   /** Its verifier, to run it on; files alone are looked at without one. */
   readonly verifier?: string;
+  /** Go by the files alone where the verifier cannot be opened here, and say so. */
+  readonly verifierOptional?: boolean;
   /** Tokens decoded on the verifier; 8. */
   readonly tokens?: number;
 }
@@ -81,8 +83,14 @@ export async function* validate(options: ValidateOptions, runtime: Runtime): Sta
     }
   }
   if (known && source && options.verifier !== undefined && problems.length === 0) {
-    const run = { folder, verifier: options.verifier, tokens: options.tokens ?? 8 };
-    decoded = await attempt("decoding on the verifier", () => decodeSome(run, runtime));
+    const refusal = options.verifierOptional ? await whyNot(options.verifier, runtime) : null;
+    if (refusal === null) {
+      const run = { folder, verifier: options.verifier, tokens: options.tokens ?? 8 };
+      decoded = await attempt("decoding on the verifier", () => decodeSome(run, runtime));
+    } else {
+      const text = `Looked at by its files alone, not run on its verifier: ${refusal}`;
+      yield { type: "note", stage: "validate", level: "warning", text };
+    }
   }
   return { path: options.path, problems, checked: summary(checked), decoded };
 }
@@ -158,6 +166,17 @@ async function mappingProblems(
     problems.push(`"t2d" keeps ${count} ids, and "d2t" maps to ${seen.size}`);
   }
   return problems;
+}
+
+/** Why a verifier cannot be run here; `null` if it can. */
+async function whyNot(verifier: string, runtime: Runtime): Promise<string | null> {
+  try {
+    (await openVerifier(verifier, runtime))[Symbol.dispose]();
+    return null;
+  } catch (error) {
+    if (error instanceof SpeculatorsError) return error.message;
+    throw error;
+  }
 }
 
 async function decodeSome(
