@@ -23,7 +23,6 @@ import {
   layerFields,
   requireFit,
   ropeFields,
-  ropeScaling,
   textConfig,
   tokenIds,
   verifierOf,
