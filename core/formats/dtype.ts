@@ -5,6 +5,7 @@
  */
 import { SpeculatorsError } from "../errors.ts";
 import { BYTES, elements, type FileDType, type HostTensor, type Shape } from "../tensor.ts";
+import { narrowBf16, widenBf16, widenF16 } from "./_cast.ts";
 import { bf16Bits, bf16Value, sticky } from "./_bits.ts";
 
 /** Arrays whose element type says which one a tensor has; `Uint16Array` may also hold the raw bits of bf16 and f16. */
@@ -19,6 +20,9 @@ export type NumberArray =
   | Uint32Array
   | Uint16Array
   | Uint8Array;
+
+/** Elements converted at a time where there is a step between. */
+const PART = 1 << 15;
 
 type Elements = NumberArray | Float16Array;
 
@@ -46,12 +50,7 @@ export function convert(tensor: HostTensor, dtype: FileDType): HostTensor {
   const bytes = new Uint8Array(source.length * BYTES[dtype]);
   const target = arrayOf(dtype, bytes);
   const result: HostTensor = { shape: tensor.shape, dtype, bytes };
-  if (tensor.dtype === "bf16" && target instanceof Float32Array) {
-    // Widening is exact and by far the most frequent: the bits become the upper half.
-    const words = new Uint32Array(bytes.buffer);
-    for (let i = 0; i < words.length; i++) words[i] = (source as Uint16Array)[i]! << 16;
-    return result;
-  }
+  if (castBits({ source, from: tensor.dtype, bytes, to: dtype })) return result;
   const range = RANGES[dtype];
   if (range === undefined) toFloat(source, target, tensor.dtype, dtype);
   else toInteger(source, target, tensor.dtype, { dtype, low: range[0], high: range[1] });
@@ -119,6 +118,37 @@ function view(tensor: HostTensor): Elements {
     );
   }
   return arrayOf(tensor.dtype, bytes.byteOffset % size === 0 ? bytes : bytes.slice());
+}
+
+/** Conversions between 16 and 32 bits, which are by far the most frequent. Gives `false` for others. */
+function castBits(
+  cast: {
+    readonly source: Elements;
+    readonly from: FileDType;
+    readonly bytes: Uint8Array;
+    readonly to: FileDType;
+  },
+): boolean {
+  const { source, from, to, bytes } = cast, { buffer, byteOffset, length } = source;
+  const halves = () => new Uint16Array(buffer, byteOffset, length);
+  if (from === "bf16" && to === "f32") widenBf16(halves(), new Int32Array(bytes.buffer));
+  else if (from === "f16" && to === "f32") widenF16(halves(), new Int32Array(bytes.buffer));
+  else if (from === "f32" && to === "bf16") {
+    narrowBf16(new Uint32Array(buffer, byteOffset, length), new Uint16Array(bytes.buffer));
+  } else if ((from === "f16" && to === "bf16") || (from === "bf16" && to === "f16")) {
+    // By way of f32, which holds both exactly; in parts that stay in the cache.
+    for (let at = 0; at < length; at += PART) {
+      const part = halves().subarray(at, at + PART), wide = new Int32Array(part.length);
+      if (from === "f16") {
+        widenF16(part, wide);
+        narrowBf16(new Uint32Array(wide.buffer), new Uint16Array(bytes.buffer, at * 2, part.length));
+      } else {
+        widenBf16(part, wide);
+        new Float16Array(bytes.buffer, at * 2, part.length).set(new Float32Array(wide.buffer));
+      }
+    }
+  } else return false;
+  return true;
 }
 
 function arrayOf(dtype: FileDType, bytes: Uint8Array): Elements {
