@@ -9,6 +9,8 @@ const FEW_ROWS = 24;
 const PACKED = 4 << 20;
 /** Multiplications that are worth a thread's while. */
 const WORTH = 1 << 17;
+/** The same where the other side of the product is a few rows: nothing is packed, a thread begins at once. */
+const WORTH_ROWS = 1 << 16;
 
 /** One product of matrices: addresses and sizes. */
 interface Product {
@@ -93,14 +95,25 @@ function packed(call: WasmCall, p: Product): void {
   }
 }
 
+/** Columns a thread takes at once: equal parts, or one thread would wait for another; fours, as the kernel works. */
+function rowsGrain(threads: number, { m, n, k }: Product): number {
+  const parts = Math.max(1, Math.floor(m * n * k / WORTH_ROWS));
+  const each = parts <= threads ? Math.min(parts, threads) : Math.ceil(parts / threads / 4) * threads;
+  return Math.ceil(n / each / 4) * 4;
+}
+
 function multiply(call: WasmCall, p: Product): void {
   const { m, n, k } = p;
   if (m === 0 || n === 0) return;
   if (k === 0) {
     if (!p.add) call.launch("clear", [p.c], m * n * 4, m * n * 4);
   } else if (m <= FEW_ROWS && !p.transA && p.transB) {
-    const grain = Math.ceil(WORTH / (4 * k * m)) * 4;
-    call.launch("matmul_rows", [p.a, p.b, p.c, m, k, k, n, p.code, p.add ? 1 : 0], n, grain);
+    call.launch(
+      "matmul_rows",
+      [p.a, p.b, p.c, m, k, k, n, p.code, p.add ? 1 : 0],
+      n,
+      rowsGrain(call.threads, p),
+    );
   } else packed(call, p);
 }
 

@@ -1,21 +1,26 @@
 //! Weights stored in 16 bits, widened as they are read.
 
-use crate::simd::load;
+use crate::simd::{load, store};
 use core::arch::wasm32::*;
 
 /// An element type that is read as f32.
 pub trait Element: Copy {
     /// Four entries from an address on.
     unsafe fn load4(p: *const Self) -> v128;
-    /// Eight entries from an address on, in an order of its own.
+    /// Four of eight entries from an address on: which ones `half` (0 or 1) means is the type's own affair.
     #[inline(always)]
-    unsafe fn load8(p: *const Self) -> [v128; 2] {
-        unsafe { [Self::load4(p), Self::load4(p.add(4))] }
+    unsafe fn half8(p: *const Self, half: usize) -> v128 {
+        unsafe { Self::load4(p.add(4 * half)) }
     }
-    /// Eight f32 in the order of [`Element::load8`].
+    /// Whether the halves are others than the first four and the last four.
+    const ARRANGED: bool = false;
+    /// Copies eight f32, those of half 0 before those of half 1.
     #[inline(always)]
-    unsafe fn beside8(p: *const f32) -> [v128; 2] {
-        unsafe { [load(p), load(p.add(4))] }
+    unsafe fn arrange8(from: *const f32, to: *mut f32) {
+        unsafe {
+            store(to, load(from));
+            store(to.add(4), load(from.add(4)));
+        }
     }
     /// One entry.
     unsafe fn load1(p: *const Self) -> f32;
@@ -45,14 +50,18 @@ impl Element for Bf16 {
     }
     // Entries of even index, then those of odd index: each is a single instruction away.
     #[inline(always)]
-    unsafe fn load8(p: *const Bf16) -> [v128; 2] {
+    unsafe fn half8(p: *const Bf16, half: usize) -> v128 {
         let pairs = unsafe { v128_load(p as *const v128) };
-        [i32x4_shl(pairs, 16), v128_and(pairs, u32x4_splat(0xffff_0000))]
+        if half == 0 { i32x4_shl(pairs, 16) } else { v128_and(pairs, u32x4_splat(0xffff_0000)) }
     }
+    const ARRANGED: bool = true;
     #[inline(always)]
-    unsafe fn beside8(p: *const f32) -> [v128; 2] {
-        let (x, y) = unsafe { (load(p), load(p.add(4))) };
-        [i32x4_shuffle::<0, 2, 4, 6>(x, y), i32x4_shuffle::<1, 3, 5, 7>(x, y)]
+    unsafe fn arrange8(from: *const f32, to: *mut f32) {
+        unsafe {
+            let (x, y) = (load(from), load(from.add(4)));
+            store(to, i32x4_shuffle::<0, 2, 4, 6>(x, y));
+            store(to.add(4), i32x4_shuffle::<1, 3, 5, 7>(x, y));
+        }
     }
     #[inline(always)]
     unsafe fn load1(p: *const Bf16) -> f32 {

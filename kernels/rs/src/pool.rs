@@ -164,9 +164,9 @@ const PATIENCE: u32 = 100_000;
 #[cfg(target_feature = "atomics")]
 const NAP: i64 = 20_000;
 
-/// How often a helper looks for work before it sleeps: some tens of microseconds.
+/// How often a helper looks for work before it sleeps: a hundred microseconds or two, so that it is awake for the next token.
 #[cfg(target_feature = "atomics")]
-const SPINS: u32 = 12_000;
+const SPINS: u32 = 100_000;
 
 /// Nanoseconds a helper sleeps here; after that its thread belongs to its event loop again.
 #[cfg(target_feature = "atomics")]

@@ -11,6 +11,9 @@ use core::arch::wasm32::*;
 pub const BLOCK: usize = 64;
 /// Rows from which on turning a block of keys pays: products by columns then need no sums across lanes.
 const MANY: usize = 12;
+/// Queries up to which it is never done, so that a query's scores do not depend on the queries beside it: a model's answer
+/// to a token is the same, bit for bit, whether it is asked for alone or with a proposal's tokens.
+const FEW: usize = 8;
 /// What a query that has seen nothing has as its largest score.
 const NOTHING: f32 = -1e30;
 
@@ -252,7 +255,11 @@ pub unsafe fn forward(args: Args, begin: usize, end: usize, thread: usize) {
             while j < high {
                 let n = BLOCK.min(high - j);
                 let at = j * stride + head * dim;
-                scores_of((rows_q, rows), (k.add(at), stride, n), dim, turned, scores);
+                if s.queries <= FEW {
+                    all_dots((rows, n, dim), (rows_q, dim), (k.add(at), stride), (scores, BLOCK), false);
+                } else {
+                    scores_of((rows_q, rows), (k.add(at), stride, n), dim, turned, scores);
+                }
                 for r in 0..rows {
                     let (a, b) = s.range(ranges, first + r % count);
                     let row = scores.add(r * BLOCK);

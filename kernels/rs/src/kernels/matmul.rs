@@ -172,8 +172,9 @@ unsafe fn edge(
     }
 }
 
-/// `R × C` dot products over `depth` entries. Each is summed in one order, whatever R and C: a row's products do not
-/// depend on the rows beside it, so a model's answer to a token does not depend on how many it is given at once.
+/// `R × C` dot products over `depth` entries; whole eights of `a` lie in the order of [`Element::half8`]. Each is summed in
+/// one order, whatever R and C: a row's products do not depend on the rows beside it, so a model's answer to a token does
+/// not depend on how many it is given at once.
 #[inline(always)]
 unsafe fn dots<T: Element, const R: usize, const C: usize>(
     a: *const f32,
@@ -186,46 +187,80 @@ unsafe fn dots<T: Element, const R: usize, const C: usize>(
         let mut acc = [[ZERO; C]; R];
         let mut k = 0;
         while k + 8 <= depth {
-            let mut x = [[ZERO; 2]; R];
-            for (r, x) in x.iter_mut().enumerate() {
-                *x = T::beside8(a.add(r * a_stride + k));
-            }
-            for c in 0..C {
-                let y = T::load8(b.add(c * b_stride + k));
-                for r in 0..R {
-                    acc[r][c] = fma(x[r][0], y[0], acc[r][c]);
-                    acc[r][c] = fma(x[r][1], y[1], acc[r][c]);
+            for half in 0..2 {
+                let mut y = [ZERO; C];
+                for (c, y) in y.iter_mut().enumerate() {
+                    *y = T::half8(b.add(c * b_stride + k), half);
+                }
+                for (r, row) in acc.iter_mut().enumerate() {
+                    let x = load(a.add(r * a_stride + k + 4 * half));
+                    for c in 0..C {
+                        row[c] = fma(x, y[c], row[c]);
+                    }
                 }
             }
             k += 8;
         }
         while k + 4 <= depth {
-            let mut x = [ZERO; R];
-            for (r, x) in x.iter_mut().enumerate() {
-                *x = load(a.add(r * a_stride + k));
-            }
             for c in 0..C {
                 let y = T::load4(b.add(c * b_stride + k));
-                for r in 0..R {
-                    acc[r][c] = fma(x[r], y, acc[r][c]);
+                for (r, row) in acc.iter_mut().enumerate() {
+                    row[c] = fma(load(a.add(r * a_stride + k)), y, row[c]);
                 }
             }
             k += 4;
         }
         let mut result = [[0f32; C]; R];
-        for r in 0..R {
+        // Four sums at once where there are four, each in the order of `sum`.
+        if R == 4 {
             for c in 0..C {
-                result[r][c] = sum(acc[r][c]);
-                for k in k..depth {
-                    result[r][c] += *a.add(r * a_stride + k) * T::load1(b.add(c * b_stride + k));
+                let total = sums([acc[0][c], acc[1][c], acc[2][c], acc[3][c]]);
+                for (r, row) in result.iter_mut().enumerate() {
+                    row[c] = total[r];
                 }
             }
+        } else if C % 4 == 0 {
+            for r in 0..R {
+                for c in (0..C).step_by(4) {
+                    let total = sums([acc[r][c], acc[r][c + 1], acc[r][c + 2], acc[r][c + 3]]);
+                    result[r][c..c + 4].copy_from_slice(&total);
+                }
+            }
+        } else {
+            for r in 0..R {
+                for c in 0..C {
+                    result[r][c] = sum(acc[r][c]);
+                }
+            }
+        }
+        while k < depth {
+            for c in 0..C {
+                let y = T::load1(b.add(c * b_stride + k));
+                for (r, row) in result.iter_mut().enumerate() {
+                    row[c] += *a.add(r * a_stride + k) * y;
+                }
+            }
+            k += 1;
         }
         result
     }
 }
 
-/// Dot products of every row of `a` with every row of `b`: `out[i][j] = a_i · b_j`, or added to it.
+/// The sums of the lanes of four vectors.
+#[inline(always)]
+fn sums(v: [v128; 4]) -> [f32; 4] {
+    let [p, q, r, s] = transpose(v);
+    let total = f32x4_add(f32x4_add(p, r), f32x4_add(q, s));
+    [
+        f32x4_extract_lane::<0>(total),
+        f32x4_extract_lane::<1>(total),
+        f32x4_extract_lane::<2>(total),
+        f32x4_extract_lane::<3>(total),
+    ]
+}
+
+/// Dot products of every row of `a` with every row of `b`: `out[i][j] = a_i · b_j`, or added to it. See [`dots`] for the order
+/// of `a`.
 #[allow(clippy::too_many_arguments)]
 #[inline(always)]
 pub unsafe fn all_dots<T: Element>(
@@ -294,15 +329,31 @@ pub unsafe fn all_dots<T: Element>(
 
 /// A few rows times a weight `[N, K]`, each weight read once; items are columns of the result.
 ///
-/// Arguments: a, weight, c, M, K, stride of a, stride of c, dtype of the weight, whether to add to c.
-pub unsafe fn rows(args: Args, begin: usize, end: usize, _thread: usize) {
-    unsafe { by_dtype!(args.size(7), rows_of(args, begin, end)) }
+/// Arguments: a, weight, c, M, K, stride of a, stride of c, dtype of the weight, whether to add to c, working memory of
+/// `M · K` f32 a thread.
+pub unsafe fn rows(args: Args, begin: usize, end: usize, thread: usize) {
+    unsafe { by_dtype!(args.size(7), rows_of(args, begin, end, thread)) }
 }
 
-unsafe fn rows_of<T: Element>(args: Args, begin: usize, end: usize) {
-    let (a, b, c) = (args.input::<f32>(0), args.input::<T>(1), args.output::<f32>(2));
-    let (m, depth, a_stride, c_stride) = (args.size(3), args.size(4), args.size(5), args.size(6));
+unsafe fn rows_of<T: Element>(args: Args, begin: usize, end: usize, thread: usize) {
+    let (mut a, b, c) = (args.input::<f32>(0), args.input::<T>(1), args.output::<f32>(2));
+    let (m, depth, mut a_stride, c_stride) = (args.size(3), args.size(4), args.size(5), args.size(6));
     unsafe {
+        if T::ARRANGED {
+            let own = args.output::<f32>(9).add(thread * m * depth);
+            for i in 0..m {
+                let (from, to) = (a.add(i * a_stride), own.add(i * depth));
+                let mut k = 0;
+                while k + 8 <= depth {
+                    T::arrange8(from.add(k), to.add(k));
+                    k += 8;
+                }
+                for k in k..depth {
+                    *to.add(k) = *from.add(k);
+                }
+            }
+            (a, a_stride) = (own, depth);
+        }
         all_dots(
             (m, end - begin, depth),
             (a, a_stride),
