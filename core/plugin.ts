@@ -257,7 +257,7 @@ export interface ProposeInput {
   readonly position: number;
   /** The captured states of {@linkcode DraftNeeds.layers}, f32 `[rows, hidden]` each. */
   readonly hidden: readonly Tensor[];
-  /** Most tokens wanted. */
+  /** Most tokens wanted; 0 while the prompt is read: take the states in, propose nothing. */
   readonly count: number;
 }
 

@@ -121,10 +121,11 @@ class Decoder implements Disposable {
 
   /** Reads the prompt and writes the first token. */
   async prefill(): Promise<DecodeRound> {
-    const { backend } = this.#model, prompt = this.history, rows = this.#options.prefillRows ?? 512;
+    const { backend } = this.#model, { ops, prefillRows = 512 } = this.#options, prompt = this.history;
     let verdict: Verdict | null = null;
-    for (let start = 0; start < prompt.length; start += rows) {
-      const tokens = prompt.slice(start, start + rows), last = start + rows >= prompt.length;
+    for (let start = 0; start < prompt.length; start += prefillRows) {
+      const tokens = prompt.slice(start, start + prefillRows), last = start + prefillRows >= prompt.length;
+      const known = start + tokens.length;
       const found = this.#pass(() => {
         const out = this.#model.forward({
           tokens,
@@ -132,11 +133,18 @@ class Decoder implements Disposable {
           capture: this.#layers,
           logits: last ? "last" : "none",
         });
-        const joined = this.#hidden.length === 0
-          ? out.hidden
-          : out.hidden.map((part, i) => this.#options.ops.concat(backend.run, [this.#hidden[i]!, part], 0));
-        return { ...out, hidden: joined, proposal: null };
+        const hidden = out.hidden.map((part, i) =>
+          this.#hidden[i] ? ops.concat(backend.run, [this.#hidden[i], part], 0) : part
+        );
+        // The draft reads the prompt along with the verifier. A state pairs with the token after it, so the last one waits.
+        const rows = known - 1 - this.#position;
+        if (rows > 0 && hidden.length > 0) this.#ask(this.#history.slice(0, known), hidden, 0);
+        const rest = hidden.map((part) =>
+          ops.slice(backend.run, part, { axis: 0, start: rows, end: rows + 1 })
+        );
+        return { ...out, hidden: rest, proposal: null };
       });
+      this.#position = known - 1;
       verdict = await this.#read(found.verdict, []).then((read) => read.verdict);
     }
     const token = this.#choose(verdict!, 0);
@@ -202,27 +210,27 @@ class Decoder implements Disposable {
   }
 
   #propose(count: number): Proposal | null {
-    const { backend } = this.#model, { ops, draft } = this.#options;
+    const proposal = this.#ask(this.history.slice(), this.#hidden, count);
+    return proposal?.tokens.shape[0] ? proposal : null;
+  }
+
+  /** Hands states to the draft, those from `#position` on whose next token is in `history`. */
+  #ask(history: Int32Array, states: readonly Tensor[], count: number): Proposal | null {
+    const { backend } = this.#model, { ops, draft } = this.#options, position = this.#position;
     if (!this.#session || !draft) return null;
-    // States of rejected tokens are the last rows: rows kept = from #position to the one before the newest token.
-    const rows = this.#length - 1 - this.#position;
-    const hidden = this.#hidden.map((tensor) =>
+    const rows = history.length - 1 - position;
+    const hidden = states.map((tensor) =>
       tensor.shape[0] === rows ? tensor : ops.slice(backend.run, tensor, { axis: 0, start: 0, end: rows })
     );
     let proposal: Proposal;
     try {
-      proposal = this.#session.propose({
-        history: this.history.slice(),
-        position: this.#position,
-        hidden,
-        count,
-      });
+      proposal = this.#session.propose({ history, position, hidden, count });
     } catch (cause) {
       if (cause instanceof SpeculatorsError) throw cause;
       throw new PluginError(draft.name, "it failed while proposing tokens", { cause });
     }
     checkProposal(draft.name, proposal, count);
-    return proposal.tokens.shape[0] === 0 ? null : proposal;
+    return proposal;
   }
 
   #accept(proposed: readonly number[], verdict: Verdict | null): { accepted: number; next: number } {
