@@ -54,7 +54,9 @@ export async function resolveModel(nameOrPath: string, options: ResolveOptions =
   const [, id, written] = HUB_ID.exec(nameOrPath)! as unknown as [string, string, string | undefined];
   const revision = options.revision ?? written ?? "main";
   if (!/^[\w.-][\w./-]{0,199}$/.test(revision) || revision.split("/").includes("..")) {
-    throw new NotFoundError(nameOrPath, `expected a branch, tag or commit, received "${revision}"`);
+    throw new NotFoundError(nameOrPath, `expected a branch, tag or commit, received "${revision}"`, {
+      hint: "Take a revision that the model has on the hub",
+    });
   }
   const settings = hubSettings(options.env);
   const repository = join(settings.cache, `models--${id.replace("/", "--")}`);
@@ -89,11 +91,16 @@ async function listing(
   try {
     value = text.length > MAX_LISTING ? null : JSON.parse(text);
   } catch (cause) {
-    throw new FormatError(url, "expected the description of a model, received other text", { cause });
+    throw new FormatError(url, "expected the description of a model, received other text", {
+      cause,
+      hint: "Is HF_ENDPOINT the address of a hub?",
+    });
   }
   const { sha, siblings } = (value ?? {}) as { sha?: unknown; siblings?: unknown };
   if (typeof sha !== "string" || !/^[0-9a-f]{40}$/.test(sha) || !Array.isArray(siblings)) {
-    throw new FormatError(url, "expected a commit and a list of files, received others");
+    throw new FormatError(url, "expected a commit and a list of files, received others", {
+      hint: "Is HF_ENDPOINT the address of a hub?",
+    });
   }
   const names = siblings.map((file) => (file as { rfilename?: unknown } | null)?.rfilename);
   return { sha, names: names.filter((name) => typeof name === "string") };

@@ -22,6 +22,7 @@ export async function inwardConverter(
   throw new ConfigError(
     "algorithm",
     `expected an algorithm that published checkpoints can be converted to, received "${algorithm}"`,
+    { hint: "Take eagle, hass or eagle3, or bring a plugin with converters with --plugin" },
   );
 }
 
@@ -46,7 +47,9 @@ export async function foreignWriter(
   const found = writers.find(({ name }) => name === to);
   if (found) return found;
   const known = writers.map(({ name }) => `"${name}"`).join(", ") || "none";
-  throw new ConfigError("to", `expected one of the layouts of ${type} (${known}), received "${to}"`);
+  throw new ConfigError("to", `expected one of the layouts of ${type} (${known}), received "${to}"`, {
+    hint: "Leave --to away to convert to the speculators format",
+  });
 }
 
 async function convertersOf(registry: Registry, algorithm: string): Promise<readonly DraftConverter[]> {
@@ -68,7 +71,9 @@ export function checkOptions(
     const kind = Object.hasOwn(converter.options, name) ? converter.options[name] : undefined;
     if (kind === undefined) {
       const known = Object.keys(converter.options).join(", ") || "none";
-      throw new ConfigError("algorithm-kwargs", `expected options among ${known}, received "${name}"`);
+      throw new ConfigError("algorithm-kwargs", `expected options among ${known}, received "${name}"`, {
+        hint: "Is this the algorithm of the checkpoint?",
+      });
     }
     if (value === null || value === undefined) continue;
     const fits = kind === "boolean" ? typeof value === "boolean" : isLayers(value);
@@ -78,6 +83,11 @@ export function checkOptions(
         `expected ${kind === "boolean" ? "true or false" : "a list of layer ids"}, received ${
           JSON.stringify(value)?.slice(0, 80)
         }`,
+        {
+          hint: kind === "boolean"
+            ? "Write true or false, without quotes"
+            : "Write a list such as [2, 16, 29]",
+        },
       );
     }
     options[name] = value;

@@ -175,7 +175,9 @@ async function openFilled(
 ): Promise<(NonNullable<StreamInputs["verifier"]> & Disposable) | null> {
   if (!plan.tensors.some(({ content }) => content.kind === "verifier")) return null;
   if (options.verifier === undefined) {
-    throw new ConfigError("fill-from-verifier", "expected a verifier to take weights from, received none");
+    throw new ConfigError("fill-from-verifier", "expected a verifier to take weights from, received none", {
+      hint: "Name it with --verifier",
+    });
   }
   using verifier = await openVerifier(options.verifier, runtime);
   const source = await openWeights(verifier.folder);

@@ -26,13 +26,16 @@ export function planBack(request: ConvertRequest, options: BackOptions): Convert
     throw new ConfigError(
       `${source.where}/config.json: transformer_layer_config`,
       "expected the config of the draft's layers, received none",
+      { hint: "Give a speculator that convert or train has written" },
     );
   }
   const dtype = chooseDType(request, tensors.keys()), seen = new Set<string>();
   const planned = [...tensors].map(([name, spec]) => {
     const renamed = options.rename(name);
     if (seen.has(renamed)) {
-      throw new ConfigError(source.where, `expected one tensor for "${renamed}", received two`);
+      throw new ConfigError(source.where, `expected one tensor for "${renamed}", received two`, {
+        hint: "Take one of them out of the checkpoint",
+      });
     }
     seen.add(renamed);
     // Without a type asked for, nothing is rounded.

@@ -248,6 +248,7 @@ function fillTensors(
     throw new ConfigError(
       "fill-from-verifier",
       `expected a draft as wide as the verifier, received ${hidden} and ${target}`,
+      { hint: "Such a draft has an embedding and a head of its own: take a checkpoint that holds them" },
     );
   }
   if (lacks("embed_tokens")) {

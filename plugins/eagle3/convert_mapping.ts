@@ -81,6 +81,7 @@ export function mappingOf(
       throw new FormatError(
         where,
         `expected "t2d" to keep the ${draftVocab} ids of "d2t", received another choice at ${wrong}`,
+        { hint: "Leave one of the two out of the checkpoint: it is made of the other" },
       );
     },
   };
@@ -121,7 +122,9 @@ function offsetsOf(
     if (bit !== 0) offsets.push(BigInt(id - offsets.length));
   });
   if (offsets.length !== draftVocab) {
-    throw new FormatError(where, `expected "t2d" to keep ${draftVocab} ids, received ${offsets.length}`);
+    throw new FormatError(where, `expected "t2d" to keep ${draftVocab} ids, received ${offsets.length}`, {
+      hint: "Do config.json and weights belong together?",
+    });
   }
   return hostTensor(BigInt64Array.from(offsets), [draftVocab]);
 }
@@ -134,6 +137,7 @@ function maskOf(d2t: HostTensor, options: { readonly vocab: number; readonly whe
       throw new FormatError(
         where,
         `expected "d2t" to give distinct ids below ${vocab}, received ${id} for ${i}`,
+        { hint: "Is this the verifier that the draft was made for?" },
       );
     }
     bits[id] = 1;
