@@ -204,7 +204,7 @@ export class Webgpu implements Backend {
   [Symbol.dispose](): void {
     if (this.#failure) return;
     this.#failure = new DeviceError("Cannot use the backend: it was disposed of");
-    this.#recorder.submit();
+    this.#recorder.discard();
     this.#device.destroy();
   }
 

@@ -79,6 +79,14 @@ export class Recorder {
     this.epoch++;
   }
 
+  /** Forgets what was recorded since the last submission. */
+  discard(): void {
+    if (!this.#encoder) return;
+    this.#endPass();
+    this.#report(this.#device.popErrorScope());
+    this.#encoder = null;
+  }
+
   #encode(): GPUCommandEncoder {
     if (!this.#encoder) {
       this.#device.pushErrorScope("validation");
