@@ -9,7 +9,9 @@ import { features, type WasmFeatures } from "./features.ts";
 import type { VocabularyMap } from "./wasm/vocabulary.ts";
 import type { AdapterFacts } from "./webgpu/device.ts";
 
+export type { Backend } from "../core/tensor.ts";
 export type { WasmFeatures } from "./features.ts";
+export type { AdapterFacts } from "./webgpu/device.ts";
 export type { VocabularyMap } from "./wasm/vocabulary.ts";
 
 /** A backend's name, or `auto`: a real GPU where there is one, else WASM. */
