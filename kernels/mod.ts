@@ -9,7 +9,6 @@ import { features, type WasmFeatures } from "./features.ts";
 import type { VocabularyMap } from "./wasm/vocabulary.ts";
 import type { AdapterFacts } from "./webgpu/device.ts";
 
-export type { Backend } from "../core/tensor.ts";
 export type { WasmFeatures } from "./features.ts";
 export type { AdapterFacts } from "./webgpu/device.ts";
 export type { VocabularyMap } from "./wasm/vocabulary.ts";
