@@ -413,3 +413,25 @@ Deno.test("a file of weights is converted with the config beside it", async () =
   await run({ model, algorithm: "eagle3", verifier, outputPath: folder.at("out") });
   assert.deepEqual((await readAll(folder.at("out"))).get("fc.weight"), source.get("fc.weight"));
 });
+
+Deno.test("a conversion that nobody follows to its end leaves nothing behind", async () => {
+  await using folder = await testFolder();
+  const vocab = 800_000, { hidden } = SIZES;
+  const verifier = await writeVerifierConfig(folder.at("verifier"), { vocab_size: vocab });
+  await writeEagle3(folder.at("source"), {
+    config: { draft_vocab_size: vocab, vocab_size: vocab },
+    change(tensors) {
+      tensors.delete("d2t");
+      tensors.delete("t2d");
+      const bytes = new Uint8Array(vocab * hidden * 2);
+      tensors.set("lm_head.weight", { shape: [vocab, hidden], dtype: "bf16", bytes });
+    },
+  });
+  const options = { model: folder.at("source"), algorithm: "eagle3", verifier, outputPath: folder.at("out") };
+  const stage = convert({ ...options, maxShardSize: 500 }, await createRuntime({ device: "wasm" }));
+  for (let event = await stage.next(); !event.done && event.value.type !== "progress";) {
+    event = await stage.next();
+  }
+  await stage.return(undefined as never);
+  assert.deepEqual([...Deno.readDirSync(folder.path)].map(({ name }) => name).sort(), ["source", "verifier"]);
+});

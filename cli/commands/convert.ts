@@ -9,7 +9,7 @@ interface Flags extends SharedFlags {
   readonly algorithm?: string;
   readonly verifier?: string;
   readonly outputPath: string;
-  readonly validateDevice?: keyof typeof DEVICES;
+  readonly validateDevice?: SharedFlags["device"];
   readonly algorithmKwargs?: Record<string, unknown>;
   readonly layernorms?: boolean;
   readonly fusionBias?: boolean;
@@ -24,16 +24,6 @@ interface Flags extends SharedFlags {
   readonly to?: string;
 }
 
-/** Where a result is tried, by the names that the Python command line has too. */
-const DEVICES = {
-  auto: "auto",
-  cpu: "wasm",
-  wasm: "wasm",
-  cuda: "webgpu",
-  gpu: "webgpu",
-  webgpu: "webgpu",
-} as const;
-
 /** Defines the command. */
 export function define(command: Command, context: Context): void {
   command.argument(
@@ -47,10 +37,10 @@ export function define(command: Command, context: Context): void {
     .option("--revision <name>", "branch, tag or commit of a hub model")
     .option("--to <layout>", "write a research layout from a speculator: eagle3-research, eagle-research")
     .option("--overwrite", "replace the folder if it exists")
-    .addOption(
-      new Option("--validate-device <kind>", "try the result there before it takes its place").choices(
-        Object.keys(DEVICES),
-      ),
+    .option(
+      "--validate-device <kind>",
+      "try the result there first: cpu, cuda, or a kind as of --device",
+      device,
     )
     .optionsGroup("Tensors:")
     .addOption(
@@ -92,7 +82,7 @@ Examples:
     )
     .action(async (model: string, flags: Flags) => {
       requireFlags(flags);
-      const device = flags.validateDevice === undefined ? flags.device : DEVICES[flags.validateDevice];
+      const device = flags.validateDevice ?? flags.device;
       const runtime = await createRuntime({ device, plugins: flags.plugin ?? [], signal: context.signal });
       const result = await follow(convert(optionsOf(model, flags), runtime), flags, context);
       if (flags.json) return printJson(context, result);
@@ -149,6 +139,14 @@ function print({ out }: Context, result: ConvertResult): void {
 
 function ids(value: string, before: number[] | undefined): number[] {
   return [...before ?? [], ...value.split(",").map(whole())];
+}
+
+/** Devices by the names that the Python command line has, too. */
+function device(value: string): SharedFlags["device"] {
+  if (value === "auto") return value;
+  if (value === "cpu" || value === "wasm") return "wasm";
+  if (/^(cuda|gpu|webgpu)(:\d+)?$/.test(value)) return "webgpu";
+  throw new InvalidArgumentError(`Expected cpu, cuda, auto, webgpu or wasm, received "${value}".`);
 }
 
 function json(value: string): Record<string, unknown> {

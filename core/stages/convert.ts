@@ -209,18 +209,26 @@ async function* write(
   } else await writeConfigJson(folder, plan.config);
   const total = plan.tensors.reduce((sum, tensor) => sum + byteLength(tensor), 0);
   const progress = new Progress(total);
+  let stopped = false;
   const written = writeShards(folder, plan.tensors, {
     maxShardSize: options.maxShardSize ?? MAX_SHARD_SIZE,
     async *chunks(tensor) {
       for await (const chunk of streamTensor(tensor, inputs)) {
-        if (runtime.signal?.aborted) throw new AbortedError();
+        if (stopped || runtime.signal?.aborted) throw new AbortedError();
         yield chunk;
         progress.add(chunk.length);
       }
     },
   });
-  yield* progress.until(written);
-  const files = await written;
+  let files: string[];
+  try {
+    yield* progress.until(written);
+    files = await written;
+  } finally {
+    // Whoever reads the events may stop: nothing must be written once the folder is gone.
+    stopped = true;
+    await written.catch(() => {});
+  }
   return ["config.json", ...(converter.direction === "in" ? ["generation_config.json"] : []), ...files];
 }
 
