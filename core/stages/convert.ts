@@ -271,11 +271,12 @@ class Progress {
       pending = false;
       this.#wake();
     });
-    while (pending) {
+    for (let told = -1; pending;) {
       await Promise.race([new Promise<void>((resolve) => this.#wake = resolve), settled]);
       const megabytes = (bytes: number) => Math.round(bytes / 1e6);
       const done = megabytes(this.#done), total = megabytes(this.#total);
-      if (total > 0) yield { type: "progress", stage: "convert", done, total, unit: "MB" };
+      if (total > 0 && done !== told) yield { type: "progress", stage: "convert", done, total, unit: "MB" };
+      told = done;
     }
   }
 }

@@ -98,9 +98,7 @@ function plan(request: ConvertRequest): ConvertPlan {
   const ours: ConvertNote[] = strict ? [] : [
     ...(rope.rope_scaling === null ? [] : [kept("rope_scaling, the draft's stretched rotary frequencies")]),
     ...(layers > 1 ? [kept(`all ${layers} decoder layers`)] : []),
-    ...(headNorms
-      ? [kept("q_norm and k_norm of a Qwen3 draft; vLLM before it knew such drafts refuses them")]
-      : []),
+    ...(headNorms ? [kept("q_norm and k_norm of a Qwen3 draft")] : []),
     ...(strictDType(request) === dtype ? [] : [kept(`the type of the weights, ${dtypeName(dtype)}`)]),
   ];
   return {
