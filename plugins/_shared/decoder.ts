@@ -3,7 +3,16 @@
  * not know how keys are kept; {@linkcode DecoderContext.attend} is handed the rotated rows and decides.
  */
 import type { Run, Tensor } from "../../core/tensor.ts";
-import { add, linear, matmulAdd, rmsnorm, rope, type RopeTables, swiglu } from "../../kernels/ops/mod.ts";
+import {
+  add,
+  linear,
+  linears,
+  matmulAdd,
+  rmsnorm,
+  rope,
+  type RopeTables,
+  swiglu,
+} from "../../kernels/ops/mod.ts";
 
 /** Weights of an attention block; biases and head norms where a model has them. */
 export interface AttentionWeights {
@@ -86,6 +95,23 @@ function project(run: Run, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   return bias ? add(run, y, bias) : y;
 }
 
+/** A weight, and its bias if it has one. */
+type Projection = readonly [weight: Tensor, bias?: Tensor | undefined];
+
+/** Several projections of one input, in one call where their weights are of one dtype. */
+function projectAll(
+  run: Run,
+  x: Tensor,
+  layers: readonly Projection[],
+): Tensor[] {
+  const dtype = layers[0]![0].dtype;
+  if (layers.some(([weight]) => weight.dtype !== dtype)) {
+    return layers.map(([weight, bias]) => project(run, x, weight, bias));
+  }
+  const found = linears(run, x, layers.map(([weight]) => weight));
+  return layers.map(([, bias], i) => bias ? add(run, found[i]!, bias) : found[i]!);
+}
+
 /** `x += y · weightᵀ + bias`, in place. */
 function projectInto(
   run: Run,
@@ -100,14 +126,16 @@ function projectInto(
 /** What the heads of attention give, before the output projection: f32 `[T, in]` → f32 `[T, heads·headDim]`. */
 function heads(run: Run, x: Tensor, w: AttentionWeights, context: DecoderContext): Tensor {
   const { headDim, eps, tables, positions, ask } = context;
-  let q = project(run, ask ? ask.pick(x) : x, w.q, w.qBias);
-  let k = project(run, x, w.k, w.kBias);
-  const v = project(run, x, w.v, w.vBias);
+  const asked: Projection = [w.q, w.qBias], kept: Projection[] = [[w.k, w.kBias], [w.v, w.vBias]];
+  const [q0, k0, v] = ask
+    ? [project(run, ask.pick(x), ...asked), ...projectAll(run, x, kept)]
+    : projectAll(run, x, [asked, ...kept]);
+  let q = q0!, k = k0!;
   if (w.qNorm) q = rmsnorm(run, q, w.qNorm, eps);
   if (w.kNorm) k = rmsnorm(run, k, w.kNorm, eps);
   q = rope(run, q, tables, ask ? ask.positions : positions, headDim);
   k = rope(run, k, tables, positions, headDim);
-  return context.attend(q, k, v);
+  return context.attend(q, k, v!);
 }
 
 /** Attention with its projections: f32 `[T, in]` → f32 `[T, hidden]`. The norm before it is the caller's. */
@@ -117,7 +145,8 @@ export function selfAttention(run: Run, x: Tensor, w: AttentionWeights, context:
 
 /** `silu(gate x) · up x`: f32 `[T, hidden]` → f32 `[T, intermediate]`. */
 function gated(run: Run, x: Tensor, w: MlpWeights): Tensor {
-  return swiglu(run, project(run, x, w.gate, w.gateBias), project(run, x, w.up, w.upBias));
+  const [gate, up] = projectAll(run, x, [[w.gate, w.gateBias], [w.up, w.upBias]]);
+  return swiglu(run, gate!, up!);
 }
 
 /** `down(silu(gate x) · up x)`: f32 `[T, hidden]` → f32 `[T, hidden]`. */

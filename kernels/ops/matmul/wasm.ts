@@ -4,7 +4,7 @@ import { DTYPE_CODE, lines, type Wasm, workspace } from "../_wasm.ts";
 import { type MatmulAttrs, sizes } from "./mod.ts";
 
 /** Rows of `a` up to which packing a stored-transposed `b` costs more than it gains. */
-const FEW_ROWS = 24;
+export const FEW_ROWS = 24;
 /** Entries of each side that are packed at once. */
 const PACKED = 4 << 20;
 /** Multiplications that are worth a thread's while. */
@@ -13,7 +13,7 @@ const WORTH = 1 << 17;
 const WORTH_ROWS = 1 << 16;
 
 /** One product of matrices: addresses and sizes. */
-interface Product {
+export interface Product {
   readonly a: number;
   readonly b: number;
   readonly c: number;
@@ -96,24 +96,25 @@ function packed(call: WasmCall, p: Product): void {
 }
 
 /** Columns a thread takes at once: equal parts, or one thread would wait for another; fours, as the kernel works. */
-function rowsGrain(threads: number, { m, n, k }: Product): number {
+export function rowsGrain(
+  threads: number,
+  { m, n, k }: { readonly m: number; readonly n: number; readonly k: number },
+): number {
   const parts = Math.max(1, Math.floor(m * n * k / WORTH_ROWS));
   const each = parts <= threads ? Math.min(parts, threads) : Math.ceil(parts / threads / 4) * threads;
   return Math.ceil(n / each / 4) * 4;
 }
 
-function multiply(call: WasmCall, p: Product): void {
+/** One product, by the way that suits its sizes. */
+export function multiply(call: WasmCall, p: Product): void {
   const { m, n, k } = p;
   if (m === 0 || n === 0) return;
   if (k === 0) {
     if (!p.add) call.launch("clear", [p.c], m * n * 4, m * n * 4);
   } else if (m <= FEW_ROWS && !p.transA && p.transB) {
-    call.launch(
-      "matmul_rows",
-      [p.a, p.b, p.c, m, k, k, n, p.code, p.add ? 1 : 0],
-      n,
-      rowsGrain(call.threads, p),
-    );
+    const work = p.size === 2 ? workspace(call, m * k * 4 * call.threads) : 0;
+    const args = [p.a, p.b, p.c, m, k, k, n, p.code, p.add ? 1 : 0, work];
+    call.launch("matmul_rows", args, n, rowsGrain(call.threads, p));
   } else packed(call, p);
 }
 

@@ -7,6 +7,7 @@ pub static KERNELS: &[(&str, Kernel)] = &[
     ("matmul_pack", matmul::pack),
     ("matmul_tiles", matmul::tiles),
     ("matmul_rows", matmul::rows),
+    ("linears_rows", matmul::linears),
     ("attention", attention::forward),
     ("attention_grad", attention_grad::backward),
     ("merge", attention_grad::merge),

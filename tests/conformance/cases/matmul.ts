@@ -1,8 +1,9 @@
 /** Products: every transpose, batches, weight dtypes, sizes around the tiles. */
+import { linearsOp } from "../../../kernels/ops/linears/mod.ts";
 import { matmulAddOp, type MatmulAttrs, matmulOp } from "../../../kernels/ops/matmul/mod.ts";
 import type { AnyOpCases, OpCase, OpCases } from "../op_cases.ts";
 import { inputs, normal } from "../random.ts";
-import { matmul, matmulAdd } from "../reference/matmul.ts";
+import { linears, matmul, matmulAdd } from "../reference/matmul.ts";
 
 const TRANSPOSES: readonly MatmulAttrs[] = [
   {},
@@ -210,5 +211,49 @@ const sums: OpCases<MatmulAttrs> = {
   ],
 };
 
+/** Rows, inner size, and columns of each weight. */
+const LAYERS: readonly (readonly [number, number, readonly number[]])[] = [
+  [1, 192, [192, 64, 64]],
+  [4, 129, [17, 3]],
+  [3, 17, [129]],
+  [17, 40, [66, 130, 1]],
+  [33, 70, [130, 5]],
+  [0, 3, [4, 2]],
+  [3, 0, [4, 2]],
+  [2, 8, Array.from({ length: 14 }, (_, i) => i + 1)],
+];
+
+const layers: OpCases<Record<never, never>> = {
+  op: linearsOp,
+  reference: linears,
+  cases: (["f32", "bf16", "f16"] as const).flatMap((dtype) =>
+    LAYERS.map(([m, k, columns]) => ({
+      name: `${m} × ${k} by ${columns.join(", ")} columns in ${dtype}`,
+      inputs: inputs(normal([m, k]), ...columns.map((n) => normal([n, k], dtype))),
+      attrs: {},
+      gradient: [0, ...columns.keys().map((i) => i + 1)],
+    }))
+  ),
+  refusals: [
+    { name: "no weight", inputs: [{ shape: [2, 3], dtype: "f32" }], attrs: {} },
+    {
+      name: "weights of two dtypes",
+      inputs: [{ shape: [2, 3], dtype: "f32" }, { shape: [4, 3], dtype: "f32" }, {
+        shape: [4, 3],
+        dtype: "bf16",
+      }],
+      attrs: {},
+    },
+    {
+      name: "a weight of another inner size",
+      inputs: [{ shape: [2, 3], dtype: "f32" }, { shape: [4, 3], dtype: "f32" }, {
+        shape: [4, 5],
+        dtype: "f32",
+      }],
+      attrs: {},
+    },
+  ],
+};
+
 /** Cases of the products. */
-export const MATMUL: readonly AnyOpCases[] = [products, sums];
+export const MATMUL: readonly AnyOpCases[] = [products, sums, layers];

@@ -36,3 +36,7 @@ export const matmulAdd: Reference<MatmulAttrs> = ([a, b, c], attrs) => {
   const [product] = matmul([a!, b!], attrs);
   return [array(c!.shape, c!.data.map((x, i) => x + product!.data[i]!))];
 };
+
+/** `x · weightᵢᵀ` for each weight. */
+export const linears: Reference<Record<never, never>> = ([x, ...weights]) =>
+  weights.flatMap((weight) => matmul([x!, weight], { transB: true }));

@@ -8,7 +8,7 @@ import { concat, slice, unslice, writeRows } from "./copy.ts";
 import { add, cast, expand, mul, swiglu, swigluGrad } from "./elementwise.ts";
 import { gather, scatterAdd } from "./gather.ts";
 import { klRows, linearKl } from "./kl.ts";
-import { matmul, matmulAdd } from "./matmul.ts";
+import { linears, matmul, matmulAdd } from "./matmul.ts";
 import { adamw, clipScale } from "./optimizer.ts";
 import { argmax, sum, sumRows } from "./reduce.ts";
 import { rmsnorm, rmsnormGrad, rope } from "./rows.ts";
@@ -28,6 +28,7 @@ export const REFERENCES: Readonly<Record<string, Reference<never>>> = {
   gather,
   kl_rows: klRows,
   linear_kl: linearKl,
+  linears,
   matmul,
   matmul_add: matmulAdd,
   mul,

@@ -336,32 +336,66 @@ pub unsafe fn rows(args: Args, begin: usize, end: usize, thread: usize) {
 }
 
 unsafe fn rows_of<T: Element>(args: Args, begin: usize, end: usize, thread: usize) {
-    let (mut a, b, c) = (args.input::<f32>(0), args.input::<T>(1), args.output::<f32>(2));
-    let (m, depth, mut a_stride, c_stride) = (args.size(3), args.size(4), args.size(5), args.size(6));
+    let (m, depth, c_stride) = (args.size(3), args.size(4), args.size(6));
     unsafe {
-        if T::ARRANGED {
-            let own = args.output::<f32>(9).add(thread * m * depth);
-            for i in 0..m {
-                let (from, to) = (a.add(i * a_stride), own.add(i * depth));
-                let mut k = 0;
-                while k + 8 <= depth {
-                    T::arrange8(from.add(k), to.add(k));
-                    k += 8;
-                }
-                for k in k..depth {
-                    *to.add(k) = *from.add(k);
-                }
-            }
-            (a, a_stride) = (own, depth);
-        }
-        all_dots(
-            (m, end - begin, depth),
-            (a, a_stride),
-            (b.add(begin * depth), depth),
-            (c.add(begin), c_stride),
-            args.flag(8),
-        );
+        let a = arranged::<T>((args.input(0), args.size(5)), m, depth, args.output::<f32>(9).wrapping_add(thread * m * depth));
+        let (b, c) = (args.input::<T>(1).add(begin * depth), args.output::<f32>(2).add(begin));
+        all_dots((m, end - begin, depth), a, (b, depth), (c, c_stride), args.flag(8));
     }
+}
+
+/// Several weights `[Nᵢ, K]` times the same few rows; items are the columns of all results, one after another.
+///
+/// Arguments: a `[M, K]`, M, K, dtype of the weights, working memory of `M · K` f32 a thread, how many weights; then for
+/// each: weight, result, N.
+pub unsafe fn linears(args: Args, begin: usize, end: usize, thread: usize) {
+    unsafe { by_dtype!(args.size(3), linears_of(args, begin, end, thread)) }
+}
+
+unsafe fn linears_of<T: Element>(args: Args, begin: usize, end: usize, thread: usize) {
+    let (m, depth) = (args.size(1), args.size(2));
+    unsafe {
+        let a = arranged::<T>((args.input(0), depth), m, depth, args.output::<f32>(4).wrapping_add(thread * m * depth));
+        let mut first = 0;
+        for i in 0..args.size(5) {
+            let at = 6 + 3 * i;
+            let (weight, out, n) = (args.input::<T>(at), args.output::<f32>(at + 1), args.size(at + 2));
+            let (from, to) = (begin.max(first), end.min(first + n));
+            if from < to {
+                let j = from - first;
+                all_dots((m, to - from, depth), a, (weight.add(j * depth), depth), (out.add(j), n), false);
+            }
+            first += n;
+        }
+    }
+}
+
+/// Rows with their eights in the order of [`Element::half8`], copied to `own` where that is another than theirs; with their
+/// stride.
+#[inline(always)]
+unsafe fn arranged<T: Element>(
+    (a, stride): (*const f32, usize),
+    m: usize,
+    depth: usize,
+    own: *mut f32,
+) -> (*const f32, usize) {
+    if !T::ARRANGED {
+        return (a, stride);
+    }
+    unsafe {
+        for i in 0..m {
+            let (from, to) = (a.add(i * stride), own.add(i * depth));
+            let mut k = 0;
+            while k + 8 <= depth {
+                T::arrange8(from.add(k), to.add(k));
+                k += 8;
+            }
+            for k in k..depth {
+                *to.add(k) = *from.add(k);
+            }
+        }
+    }
+    (own, depth)
 }
 
 /// A product of small blocks in place: `c[i][j] (+)= Σ a[i][k] · b[k][j]`, `a` with any strides, `b` and `c` by rows.
