@@ -83,6 +83,7 @@ export type { ScheduleName } from "./core/schedule.ts";
 export { convert, type ConvertOptions, type ConvertResult } from "./core/stages/convert.ts";
 export { datagen, type DatagenOptions, type DatagenResult } from "./core/stages/datagen.ts";
 export { evaluate, type EvaluateOptions, type EvaluateResult } from "./core/stages/evaluate.ts";
+export { type ExportOptions, exportSpeculator } from "./core/stages/export.ts";
 export { generate, type GenerateOptions, type GenerateResult } from "./core/stages/generate.ts";
 export { logged, type LoggedOptions } from "./core/stages/logged.ts";
 export { train, type TrainOptions, type TrainResult } from "./core/stages/train.ts";

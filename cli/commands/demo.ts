@@ -5,6 +5,7 @@ import {
   datagen,
   evaluate,
   type EvaluateResult,
+  exportSpeculator,
   type Runtime,
   type Stage,
   train,
@@ -129,10 +130,7 @@ async function runLoop(
     }, runtime),
   );
   const speculator = at("speculator");
-  await Deno.mkdir(speculator, { recursive: true });
-  for (const name of ["config.json", "model.safetensors"]) {
-    await Deno.copyFile(join(trained.checkpoint, name), join(speculator, name));
-  }
+  await exportSpeculator(trained.checkpoint, speculator, { dtype: "bf16" }); // the verifier's own type
   const evaluation = await timed(
     "evaluate",
     evaluate({ base: verifier, speculator, data: [heldOut], limit: flags.limit }, runtime),
