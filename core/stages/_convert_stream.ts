@@ -7,7 +7,7 @@ import { BYTES, elements, type FileDType, type HostTensor } from "../tensor.ts";
 import { firstNotFinite } from "./_finite.ts";
 
 /** Bytes of a source that are in memory at a time. */
-const BLOCK = 8 * 1024 * 1024;
+const BLOCK = 2 * 1024 * 1024;
 
 /** What tensors are made from. */
 export interface StreamInputs extends ConvertInputs {

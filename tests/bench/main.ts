@@ -15,6 +15,7 @@ const GROUPS: Readonly<Record<string, () => Promise<Row[]>>> = {
   startup: async () => await (await import("./startup.ts")).startupRows(),
   decode: async () => await (await import("./decode.ts")).decodeRows("wasm"),
   train: async () => await (await import("./train.ts")).trainRows(),
+  convert: async () => await (await import("./convert.ts")).convertRows(),
 };
 
 const { values, positionals } = parseArgs({ options: { json: { type: "string" } }, allowPositionals: true });
