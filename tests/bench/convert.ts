@@ -59,11 +59,11 @@ function memoryRow(name: string, peak: number): Row {
   });
 }
 
-/** An Eagle-3 checkpoint of zeros, in a file with holes or one that torch writes. */
+/** An Eagle-3 checkpoint, in a file with holes unless it is to be written out. */
 async function writeDraft(
   folder: string,
   draft: Draft,
-  options: { readonly torch?: boolean } = {},
+  options: { readonly as?: "safetensors" | "torch" } = {},
 ): Promise<void> {
   const { hidden, intermediate, vocab } = draft,
     heads = hidden / 128,
