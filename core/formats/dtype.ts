@@ -42,12 +42,17 @@ const RANGES: Readonly<Partial<Record<FileDType, readonly [bigint, bigint]>>> = 
  *
  * Float to float rounds to nearest, ties to even, once. Number to bool: whether it is not zero.
  *
+ * @param options `into`: memory for the result, used where it is large enough; fresh memory costs more than the work
  * @throws {SpeculatorsError} `E_RANGE` when an integer type is asked for and a value is no integer or too large
  */
-export function convert(tensor: HostTensor, dtype: FileDType): HostTensor {
+export function convert(
+  tensor: HostTensor,
+  dtype: FileDType,
+  options: { readonly into?: ArrayBuffer } = {},
+): HostTensor {
   if (tensor.dtype === dtype) return tensor;
-  const source = view(tensor);
-  const bytes = new Uint8Array(source.length * BYTES[dtype]);
+  const source = view(tensor), size = source.length * BYTES[dtype], { into } = options;
+  const bytes = into && into.byteLength >= size ? new Uint8Array(into, 0, size) : new Uint8Array(size);
   const target = arrayOf(dtype, bytes);
   const result: HostTensor = { shape: tensor.shape, dtype, bytes };
   if (castBits({ source, from: tensor.dtype, bytes, to: dtype })) return result;
@@ -131,10 +136,10 @@ function castBits(
 ): boolean {
   const { source, from, to, bytes } = cast, { buffer, byteOffset, length } = source;
   const halves = () => new Uint16Array(buffer, byteOffset, length);
-  if (from === "bf16" && to === "f32") widenBf16(halves(), new Int32Array(bytes.buffer));
-  else if (from === "f16" && to === "f32") widenF16(halves(), new Int32Array(bytes.buffer));
+  if (from === "bf16" && to === "f32") widenBf16(halves(), new Int32Array(bytes.buffer, 0, length));
+  else if (from === "f16" && to === "f32") widenF16(halves(), new Int32Array(bytes.buffer, 0, length));
   else if (from === "f32" && to === "bf16") {
-    narrowBf16(new Uint32Array(buffer, byteOffset, length), new Uint16Array(bytes.buffer));
+    narrowBf16(new Uint32Array(buffer, byteOffset, length), new Uint16Array(bytes.buffer, 0, length));
   } else if ((from === "f16" && to === "bf16") || (from === "bf16" && to === "f16")) {
     // By way of f32, which holds both exactly; in parts that stay in the cache.
     for (let at = 0; at < length; at += PART) {

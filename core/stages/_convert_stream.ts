@@ -2,7 +2,7 @@
 import type { ConvertInputs, PlannedTensor, TensorContent } from "../conversion.ts";
 import { FormatError, NumericError } from "../errors.ts";
 import { convert } from "../formats/dtype.ts";
-import type { TensorSource } from "../formats/source.ts";
+import type { FileSpec, TensorSource } from "../formats/source.ts";
 import { BYTES, elements, type FileDType, type HostTensor } from "../tensor.ts";
 import { firstNotFinite } from "./_finite.ts";
 
@@ -24,7 +24,7 @@ export interface StreamInputs extends ConvertInputs {
 }
 
 /**
- * A planned tensor's bytes, in order.
+ * A planned tensor's bytes, in order. A piece is good until the next one is asked for.
  *
  * @throws {FormatError} when a float in the source is not a number, or is infinite; names tensor and entry
  * @throws {NumericError} when a float does not fit the type it is written in
@@ -69,9 +69,10 @@ async function* streamCopy(
   { tensor: name, through }: Extract<TensorContent, { kind: "copy" }>,
   inputs: StreamInputs,
 ): AsyncGenerator<Uint8Array, void, void> {
+  const into = pieceFor(inputs.source.spec(name), tensor.dtype);
   let at = 0;
   for await (const block of blocks(inputs.source, name)) {
-    yield written(block, { at, name, through, dtype: tensor.dtype, ...inputs });
+    yield written(block, { at, name, through, dtype: tensor.dtype, into, ...inputs });
     at += elements(block.shape);
   }
 }
@@ -98,6 +99,7 @@ async function* streamVerifier(
     dtype: tensor.dtype,
     where,
     infinities: inputs.infinities,
+    into: pieceFor(source.spec(name), tensor.dtype),
   };
   if (list !== null && list.some((id, i) => i > 0 && id < list[i - 1]!)) {
     // Rows in another order than the file's may come from anywhere in it.
@@ -113,6 +115,13 @@ async function* streamVerifier(
     if (part.bytes.length > 0) yield written(part, { ...options, at: first });
     first += count;
   }
+}
+
+/** Memory for a block once its type is changed; none where it is not. */
+function pieceFor(spec: FileSpec, dtype: FileDType): ArrayBuffer {
+  if (spec.dtype === dtype) return new ArrayBuffer(0);
+  const count = Math.min(elements(spec.shape), BLOCK / BYTES[spec.dtype]);
+  return new ArrayBuffer(count * BYTES[dtype]);
 }
 
 /** A tensor in blocks of whole rows; in one where it has no rows, or its source cannot read some of them. */
@@ -143,13 +152,15 @@ interface WriteAs {
   readonly where: string;
   readonly at: number;
   readonly through: "f32" | undefined;
+  /** Memory for what is written, of one piece after the other. */
+  readonly into: ArrayBuffer;
   readonly dtype: FileDType;
   readonly infinities: boolean;
 }
 
 /** A block's bytes in the type they are written in, its numbers looked at. */
 function written(block: HostTensor, options: WriteAs): Uint8Array {
-  const { name, where, at, through, dtype, infinities } = options;
+  const { name, where, at, through, dtype, infinities, into } = options;
   const bad = firstNotFinite(block, { nanOnly: infinities });
   if (bad !== null) {
     throw new FormatError(
@@ -161,7 +172,9 @@ function written(block: HostTensor, options: WriteAs): Uint8Array {
     );
   }
   if (block.dtype === dtype) return block.bytes;
-  const result = convert(through && block.dtype !== through ? convert(block, through) : block, dtype);
+  const result = convert(through && block.dtype !== through ? convert(block, through) : block, dtype, {
+    into,
+  });
   const range = (block.dtype === "f64" || dtype === "f16") && !infinities;
   const large = range ? firstNotFinite(result, { nanOnly: false }) : null;
   if (large !== null) {
