@@ -1,7 +1,8 @@
 /** What is in a model folder or a tensor file, without loading it. */
 import { extname, join } from "node:path";
-import { readConfigJson } from "./config/mod.ts";
-import { NotFoundError } from "./errors.ts";
+import { checkConfig, readConfigJson } from "./config/mod.ts";
+import { ConfigError, NotFoundError } from "./errors.ts";
+import type { FileSpec } from "./formats/source.ts";
 import { readNpy } from "./formats/npy.ts";
 import { openTorch, TorchTensor, type TorchValue } from "./formats/torch.ts";
 import { openWeights } from "./formats/weights.ts";
@@ -37,6 +38,8 @@ export interface Inspection {
   readonly parameters: number;
   /** Bytes of all tensors. */
   readonly bytes: number;
+  /** What vLLM would refuse in a speculator, a sentence each; `null` where it is not known. */
+  readonly serving: readonly string[] | null;
 }
 
 /**
@@ -65,7 +68,8 @@ export async function inspect(
   const hasWeights = await anyWeights(path), tensors = hasWeights ? await sourceTensors(path) : [];
   if (typeof type === "string") {
     const known = options.registry.list("draft").some((entry) => entry.name === type);
-    return summary(path, { kind: "speculator", plugin: known ? type : null, config }, tensors);
+    const found = summary(path, { kind: "speculator", plugin: known ? type : null, config }, tensors);
+    return known ? { ...found, serving: await servingProblems(found, type, options.registry) } : found;
   }
   const plugin = await options.registry.find("verifier", (plugin) => plugin.matches(config));
   return summary(
@@ -81,7 +85,30 @@ function summary(
   tensors: readonly FoundTensor[],
 ): Inspection {
   const parameters = tensors.reduce((sum, { shape }) => sum + elements(shape), 0);
-  return { path, ...what, tensors, parameters, bytes: tensors.reduce((sum, { bytes }) => sum + bytes, 0) };
+  const bytes = tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+  return { path, ...what, tensors, parameters, bytes, serving: null };
+}
+
+/** What the plugin knows of vLLM's loader. */
+async function servingProblems(
+  { path, config, tensors }: Inspection,
+  type: string,
+  registry: Registry,
+): Promise<readonly string[] | null> {
+  const algorithm = await (await registry.get("draft", type)).load();
+  if (!algorithm.servingProblems) return null;
+  const specs = new Map<string, FileSpec>(
+    tensors.map(({ name, shape, dtype }) => [name, { shape, dtype: dtype as FileDType }]),
+  );
+  try {
+    return algorithm.servingProblems(
+      await checkConfig(algorithm.schema, config, { where: `${path}/config.json` }),
+      specs,
+    );
+  } catch (error) {
+    if (error instanceof ConfigError) return [error.message];
+    throw error;
+  }
 }
 
 async function anyWeights(folder: string): Promise<boolean> {

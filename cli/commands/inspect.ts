@@ -34,7 +34,7 @@ Examples:
           (rows.length > 0 ? table([["tensor", "dtype", "shape", "size"], ...rows]) : "") +
           `${found.tensors.length} tensors, ${found.parameters.toLocaleString("en")} parameters, ${
             size(found.bytes)
-          }\n`,
+          }\n` + (found.serving ?? []).map((problem) => `For vLLM: ${problem}\n`).join(""),
       );
     });
 }
