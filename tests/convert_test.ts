@@ -435,3 +435,30 @@ Deno.test("a conversion that nobody follows to its end leaves nothing behind", a
   await stage.return(undefined as never);
   assert.deepEqual([...Deno.readDirSync(folder.path)].map(({ name }) => name).sort(), ["source", "verifier"]);
 });
+
+Deno.test("a folder that is read from is never replaced", async () => {
+  await using folder = await testFolder();
+  const verifier = await writeVerifierConfig(folder.at("around", "verifier"));
+  await writeEagle3(folder.at("source"));
+  const options = { model: folder.at("source"), algorithm: "eagle3", verifier, overwrite: true };
+  for (const outputPath of [folder.at("source"), folder.at("around")]) {
+    await assert.rejects(run({ ...options, outputPath }), (error) => {
+      assert.ok(error instanceof WriteError);
+      assert.match(error.message, /received the same or one around it/);
+      return true;
+    });
+  }
+  assert.deepEqual([...Deno.readDirSync(folder.path)].map(({ name }) => name).sort(), ["around", "source"]);
+});
+
+Deno.test("options that exclude one another, and a speculator as the checkpoint, are refused", async () => {
+  await using folder = await testFolder();
+  const verifier = await writeVerifierConfig(folder.at("verifier"));
+  await writeEagle3(folder.at("source"));
+  const options = { model: folder.at("source"), algorithm: "eagle3", verifier, outputPath: folder.at("out") };
+  await assert.rejects(run({ ...options, strictUpstream: true, dtype: "f32" }), /"dtype".*strict-upstream/);
+  await assert.rejects(run({ ...options, strictUpstream: true, fillFromVerifier: ["lm_head"] }), ConfigError);
+  await run(options);
+  const again = { ...options, model: folder.at("out"), outputPath: folder.at("again") };
+  await assert.rejects(run(again), /expected a published checkpoint, received a speculator/);
+});

@@ -1,5 +1,5 @@
 /** The folder that a conversion writes: made beside its place, then moved there in one step. */
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve, sep as SEPARATOR } from "node:path";
 import { WriteError } from "../errors.ts";
 import { writeJsonAtomic } from "../files.ts";
 import { writeSafetensors } from "../formats/safetensors.ts";
@@ -18,11 +18,12 @@ export interface OutputFolder extends AsyncDisposable {
  * Begins a folder. What an earlier run that was killed has left is cleared away; a folder that it was about to replace
  * is put back.
  *
+ * @param options `keep`: folders that are read from, which must not be replaced or lie in what is
  * @throws {WriteError} when something is there and must not be replaced, or the folder cannot be made
  */
 export async function beginOutput(
   folder: string,
-  options: { readonly overwrite: boolean },
+  options: { readonly overwrite: boolean; readonly keep?: readonly string[] },
 ): Promise<OutputFolder> {
   const final = resolve(folder), parent = dirname(final);
   const partial = join(parent, `.${basename(final)}.partial`),
@@ -34,6 +35,7 @@ export async function beginOutput(
         hint: "Name another folder, or replace this one with --overwrite",
       });
     }
+    for (const kept of options.keep ?? []) await refuseOver(folder, kept);
     await remove(partial);
     await Deno.mkdir(partial, { recursive: true });
     let published = false;
@@ -57,6 +59,20 @@ export async function beginOutput(
       },
     };
   });
+}
+
+/** Refuses to replace a folder that is read from. */
+async function refuseOver(folder: string, kept: string): Promise<void> {
+  const real = (path: string) => Deno.realPath(path).catch(() => null);
+  const [ours, theirs] = [await real(folder), await real(kept)];
+  if (ours === null || theirs === null || (theirs !== ours && !theirs.startsWith(ours + SEPARATOR))) return;
+  throw new WriteError(
+    folder,
+    `expected another folder than that of "${kept}", received the same or one around it`,
+    {
+      hint: "Name another folder: this one is read from",
+    },
+  );
 }
 
 /** How weights are laid out in files. */

@@ -93,8 +93,10 @@ export async function* convert(options: ConvertOptions, runtime: Runtime): Stage
     if (name === undefined || !await isHubModel(name)) continue;
     yield { type: "note", stage: "convert", level: "info", text: `Taking ${name} from the hub or its cache` };
   }
+  refuseTogether(options);
   const place = await locate(options, signal);
   const config = await readConfigJson(place.folder);
+  if (options.to === undefined) refuseConverted(config, place.folder);
   const converter = options.to === undefined
     ? await inwardConverter(runtime.registry, options.algorithm)
     : await foreignWriter(runtime.registry, { to: options.to, config, where: place.folder });
@@ -122,7 +124,10 @@ export async function* convert(options: ConvertOptions, runtime: Runtime): Stage
     verifier: filled,
     infinities: request.strictUpstream,
   };
-  await using output = await beginOutput(options.outputPath, { overwrite: options.overwrite ?? false });
+  await using output = await beginOutput(options.outputPath, {
+    overwrite: options.overwrite ?? false,
+    keep: [place.folder, ...options.verifier === undefined ? [] : [options.verifier]],
+  });
   const files = yield* write(plan, { converter, folder: output.path, inputs, options, runtime });
   const validation = options.validate ? yield* validateOutput(output.path, { options, runtime }) : null;
   await output.publish();
@@ -136,6 +141,22 @@ export async function* convert(options: ConvertOptions, runtime: Runtime): Stage
     notes: plan.notes,
     validation,
   };
+}
+
+/** What the Python system does leaves no choice. */
+function refuseTogether({ strictUpstream, dtype, fillFromVerifier }: ConvertOptions): void {
+  if (!strictUpstream || (dtype === undefined && !fillFromVerifier?.length)) return;
+  const option = dtype === undefined ? "fill-from-verifier" : "dtype";
+  throw new ConfigError(option, "expected no such choice together with strict-upstream, received one", {
+    hint: "Leave one of the two options away",
+  });
+}
+
+function refuseConverted(config: Readonly<Record<string, unknown>>, where: string): void {
+  if (!("speculators_model_type" in config)) return;
+  throw new ConfigError(`${where}/config.json`, "expected a published checkpoint, received a speculator", {
+    hint: "It can be used as it is; another layout is written with --to",
+  });
 }
 
 /** Folder with `config.json`, and the weights: in the folder, or the very file that was named. */
