@@ -95,7 +95,7 @@ export function pickTensors(
 }
 
 function hintFor(missing: readonly string[]): string {
-  if (missing.some((name) => /"(embed_tokens|lm_head)\.weight"/.test(name))) {
+  if (missing.length > 0 && missing.every((name) => /"(embed_tokens|lm_head)\.weight"/.test(name))) {
     return "Take the embedding or the head from the verifier with --fill-from-verifier, if they are the same";
   }
   return missing.length > 0
