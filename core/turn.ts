@@ -6,8 +6,8 @@
  */
 import { AbortedError } from "./errors.ts";
 
-/** Milliseconds that a loop may keep to itself. A turn costs about one. */
-const INTERVAL = 50;
+/** Milliseconds that a loop may keep to itself: a turn costs two, and a person notices no delay of this length. */
+const INTERVAL = 200;
 
 /** When the event loop last had a turn: one loop knows what another one did. */
 let last = 0;
@@ -19,6 +19,7 @@ let last = 0;
  */
 export async function turn(signal?: AbortSignal): Promise<void> {
   if (performance.now() - last > INTERVAL) {
+    // Not `setImmediate`: after it, signals are often not seen yet.
     await new Promise<void>((resolve) => setTimeout(resolve, 0));
     last = performance.now();
   }

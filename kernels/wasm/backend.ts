@@ -109,16 +109,21 @@ export class WasmBackend implements Backend {
   /** Copies a tensor out. */
   // deno-lint-ignore require-await -- another backend waits here
   async read(tensor: Tensor): Promise<TypedArray> {
+    return this.#copy(tensor);
+  }
+
+  /** Copies several out. */
+  // deno-lint-ignore require-await -- another backend waits here
+  async readAll(tensors: readonly Tensor[]): Promise<TypedArray[]> {
+    return tensors.map((tensor) => this.#copy(tensor));
+  }
+
+  #copy(tensor: Tensor): TypedArray {
     this.#check("read", [tensor]);
     const { address, bytes, dtype } = tensor as WasmTensor;
     const copy = new ArrayBuffer(bytes);
     new Uint8Array(copy).set(new Uint8Array(this.runtime.buffer, address, bytes));
     return asTyped(dtype, copy, bytes / BYTES[dtype]);
-  }
-
-  /** Copies several out. */
-  readAll(tensors: readonly Tensor[]): Promise<TypedArray[]> {
-    return Promise.all(tensors.map((tensor) => this.read(tensor)));
   }
 
   /** Opens a scope. */
