@@ -11,7 +11,7 @@ const TORCH = { f32: "float32", bf16: "bfloat16", f16: "float16" } as const;
 /** How a speculator is exported. */
 export interface ExportOptions {
   /** Element type of its weights. */
-  readonly dtype: keyof typeof TORCH;
+  readonly dtype: "f32" | "bf16" | "f16";
 }
 
 /**
