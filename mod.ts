@@ -114,10 +114,13 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   ]);
   let registry = plugins.builtins();
   for (const specifier of options.plugins ?? []) registry = await registry.import(specifier);
+  const { device = "auto" } = options;
+  let chosen: Promise<"webgpu" | "wasm"> | undefined; // looked for once, however many stages compute
+  const kind = async () => await (chosen ??= kernels.probe().then((found) => found.chosen));
   return {
     registry,
     ops,
-    openBackend: () => kernels.open(options.device ?? "auto"),
+    openBackend: async () => await kernels.open(device === "auto" ? await kind() : device),
     selectVocabulary: kernels.selectVocabulary,
     ...(options.signal ? { signal: options.signal } : {}),
   };
