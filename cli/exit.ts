@@ -36,6 +36,7 @@ export function report(error: unknown, err: Output, options: ReportOptions): num
 const HINTS: Readonly<Record<string, string>> = {
   E_CONFIG: "Correct it there, or take the file as it was published",
   E_DEVICE: "Compute on the CPU with --device wasm",
+  E_ENDPOINT: "Look whether the server runs, and whether this is its address",
   E_FORMAT: "It may be cut off, damaged or of another kind: make or download it again",
   E_NOT_FOUND: "Look whether the name is right; a relative path begins at the working directory",
   E_PLUGIN: "Run without it, or tell whoever wrote it",

@@ -116,6 +116,22 @@ export class WriteError extends SpeculatorsError {
   }
 }
 
+/** A server did not answer, or gave no answer that can be used. */
+export class EndpointError extends SpeculatorsError {
+  /** The HTTP status it answered with; `null` when there was none. */
+  readonly status: number | null;
+
+  /**
+   * Makes the error.
+   *
+   * @param url the address that was asked
+   */
+  constructor(url: string, message: string, options: ErrorOptions & { readonly status?: number } = {}) {
+    super("E_ENDPOINT", `Cannot ask "${url}": ${message}`, options);
+    this.status = options.status ?? null;
+  }
+}
+
 /** The caller asked to stop. */
 export class AbortedError extends SpeculatorsError {
   /** Makes the error. */

@@ -22,6 +22,7 @@ export const CLASSES: Readonly<Record<string, MessageRule>> = {
   NotFoundError: CONTINUED,
   PluginError: CONTINUED,
   WriteError: CONTINUED,
+  EndpointError: CONTINUED,
   DeviceError: WHOLE,
   NumericError: WHOLE,
   AbortedError: WHOLE,
