@@ -7,6 +7,8 @@ import type { HubSettings } from "./_hub_settings.ts";
 
 /** What is fetched, from where, to where. */
 export interface HubRequest {
+  /** Whether it is a model or a data set; a model when absent. */
+  readonly kind?: "models" | "datasets";
   /** `organisation/name`. */
   readonly id: string;
   /** Branch, tag or commit. */
@@ -53,11 +55,17 @@ export async function requestHub(work: HubRequest, url: string, init: RequestIni
   if (response.status === 401 || response.status === 403 || response.status === 404) {
     throw new NotFoundError(
       `${id}@${revision}`,
-      `expected a local folder or a model of ${settings.endpoint}, received status ${response.status}`,
+      `expected a local ${
+        work.kind === "datasets" ? "file or folder or a data set" : "folder or a model"
+      } of ` +
+        `${settings.endpoint}, received status ${response.status}`,
       {
         hint: response.status === 404
-          ? "Check name and revision; a local folder must exist under just this name"
-          : "A private or gated model needs HF_TOKEN, the token of an account that may read it",
+          ? "Check name and revision; what is local must exist under just this name"
+          : `A private or gated ${
+            work.kind === "datasets" ? "data set" : "model"
+          } needs HF_TOKEN, the token of ` +
+            "an account that may read it",
       },
     );
   }
@@ -94,8 +102,9 @@ export async function fetchFile(
 }
 
 async function headOf(work: HubRequest, file: { sha: string; name: string }): Promise<FileHead> {
-  const { settings: { endpoint }, id } = work;
-  let url = `${endpoint}/${id}/resolve/${file.sha}/${encodeURIComponent(file.name)}`;
+  const { settings: { endpoint }, id } = work, folder = work.kind === "datasets" ? "datasets/" : "";
+  const name = file.name.split("/").map(encodeURIComponent).join("/");
+  let url = `${endpoint}/${folder}${id}/resolve/${file.sha}/${name}`;
   for (let hop = 0; hop < MAX_REDIRECTS; hop++) {
     const response = await requestHub(work, url, {
       method: "HEAD",

@@ -25,6 +25,8 @@ export interface Hub extends AsyncDisposable {
 /** How a hub misbehaves. */
 export interface HubOptions {
   readonly files: Readonly<Record<string, Uint8Array>>;
+  /** Files of its one data set, `some/data`, by revision. */
+  readonly data?: Readonly<Record<string, Readonly<Record<string, Uint8Array>>>>;
   /** Connections of large files that break off after this many bytes, the first ones. */
   readonly breaks?: number;
   readonly breakAfter?: number;
@@ -43,6 +45,9 @@ export const git = (bytes: Uint8Array): string =>
   createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex");
 /** SHA-256 of a file, by which the hub names large ones. */
 export const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+
+/** The commit of a revision of its data set. */
+export const commitOf = (revision: string): string => createHash("sha1").update(revision).digest("hex");
 
 /** A server that answers as the hub does: a listing, redirects of large files to another host, ranges. */
 export function startHub(options: HubOptions): Hub {
@@ -83,6 +88,22 @@ export function startHub(options: HubOptions): Hub {
     if (/^\/api\/models\/some\/draft\/revision\/(main|v1)$/.test(pathname)) {
       const siblings = Object.keys(files).map((rfilename) => ({ rfilename }));
       return Response.json({ sha: SHA, siblings: [...siblings, { rfilename: "../outside" }] });
+    }
+    const listed = /^\/api\/datasets\/some\/data\/revision\/([^/]+)$/.exec(pathname)?.[1];
+    if (listed !== undefined) {
+      const revision = decodeURIComponent(listed), found = options.data?.[revision];
+      if (!found) return new Response("nothing", { status: 404 });
+      const siblings = [...Object.keys(found), "../outside.parquet"].map((rfilename) => ({ rfilename }));
+      return Response.json({ sha: commitOf(revision), siblings });
+    }
+    const [, commit, path] = /^\/datasets\/some\/data\/resolve\/([0-9a-f]{40})\/(.+)$/.exec(pathname) ?? [];
+    if (commit !== undefined) {
+      const revision = Object.keys(options.data ?? {}).find((name) => commitOf(name) === commit) ?? "";
+      const found = options.data?.[revision]?.[decodeURI(path!)];
+      if (!found) return new Response("nothing", { status: 404 });
+      return new Response(request.method === "HEAD" ? null : found.slice(), {
+        headers: { etag: `"${git(found)}"`, "content-length": String(found.length) },
+      });
     }
     const [, name] = /^\/some\/draft\/resolve\/[0-9a-f]{40}\/(.+)$/.exec(pathname) ?? [];
     const bytes = name === undefined ? undefined : files[name];

@@ -8,9 +8,10 @@
  * @module
  */
 import { join } from "node:path";
-import { FormatError, NotFoundError, SpeculatorsError } from "./errors.ts";
+import { NotFoundError } from "./errors.ts";
 import { readText, writeFileAtomic } from "./files.ts";
-import { fetchFile, type HubRequest, requestHub } from "./_hub_download.ts";
+import { fetchFile, type HubRequest } from "./_hub_download.ts";
+import { hubListing, isUnreachable } from "./_hub_listing.ts";
 import { type HubSettings, hubSettings } from "./_hub_settings.ts";
 
 /** Which files of a model are wanted: `config.json` alone, with the weights, or with the tokenizer too. */
@@ -29,9 +30,6 @@ export interface ResolveOptions {
   /** Called while a file comes in. */
   readonly onProgress?: (file: string, done: number, total: number) => void;
 }
-
-/** Most bytes of a repository's listing. */
-const MAX_LISTING = 64 * 1024 * 1024;
 
 /** `organisation/name`, and `@revision` behind it. Shorter names are not taken: they look like folders. */
 const HUB_ID = /^([A-Za-z0-9][\w.-]{0,95}\/[A-Za-z0-9][\w.-]{0,95})(?:@([\w.-][\w./-]{0,199}))?$/;
@@ -71,39 +69,12 @@ export async function resolveModel(nameOrPath: string, options: ResolveOptions =
 }
 
 async function fetchModel(work: HubRequest, files: ModelFiles): Promise<string> {
-  const { sha, names } = await listing(work), snapshot = join(work.repository, "snapshots", sha);
+  const { sha, names } = await hubListing(work), snapshot = join(work.repository, "snapshots", sha);
   for (const name of choose(names, files)) await fetchFile(work, { sha, name, snapshot });
   // Named last: a revision that is in the cache has its files.
   await writeFileAtomic(join(work.repository, "refs", work.revision), sha);
   await Deno.mkdir(snapshot, { recursive: true });
   return snapshot;
-}
-
-/** Commit and files of a revision. */
-async function listing(
-  work: HubRequest,
-): Promise<{ readonly sha: string; readonly names: readonly string[] }> {
-  const { id, revision, settings } = work;
-  const url = `${settings.endpoint}/api/models/${id}/revision/${encodeURIComponent(revision)}`;
-  const response = await requestHub(work, url);
-  const text = await response.text();
-  let value: unknown;
-  try {
-    value = text.length > MAX_LISTING ? null : JSON.parse(text);
-  } catch (cause) {
-    throw new FormatError(url, "expected the description of a model, received other text", {
-      cause,
-      hint: "Is HF_ENDPOINT the address of a hub?",
-    });
-  }
-  const { sha, siblings } = (value ?? {}) as { sha?: unknown; siblings?: unknown };
-  if (typeof sha !== "string" || !/^[0-9a-f]{40}$/.test(sha) || !Array.isArray(siblings)) {
-    throw new FormatError(url, "expected a commit and a list of files, received others", {
-      hint: "Is HF_ENDPOINT the address of a hub?",
-    });
-  }
-  const names = siblings.map((file) => (file as { rfilename?: unknown } | null)?.rfilename);
-  return { sha, names: names.filter((name) => typeof name === "string") };
 }
 
 /** The files of a model at its top that are wanted: the same weights that a folder is read for. */
@@ -142,11 +113,6 @@ async function cached(work: HubRequest, cause?: unknown): Promise<string> {
         : "Check the name and the network, or give a local folder",
     },
   );
-}
-
-function isUnreachable(error: unknown): boolean {
-  if (error instanceof SpeculatorsError) return error.code === "E_HUB";
-  return error instanceof TypeError || error instanceof Deno.errors.NotCapable;
 }
 
 export type { HubSettings };

@@ -28,6 +28,21 @@ export interface NormalizeOptions {
   readonly keepTurns?: number;
 }
 
+/** Columns that a record is known by, and those that go with them. */
+export const RECORD_COLUMNS: readonly string[] = [
+  "conversations",
+  "conversation",
+  "messages",
+  "instruction",
+  "prompt",
+  "input",
+  "output",
+  "response",
+  "completion",
+  "system",
+  "text",
+];
+
 type Json = Readonly<Record<string, unknown>>;
 
 /**

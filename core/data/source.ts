@@ -1,5 +1,5 @@
 /**
- * Records of local data sets: JSONL and JSON files, read one record at a time with limits.
+ * Records of local data sets: JSONL, JSON and Parquet files, read one record at a time with limits.
  *
  * @module
  */
@@ -7,11 +7,12 @@ import { join } from "node:path";
 import { FormatError, NotFoundError } from "../errors.ts";
 import { openFile, readText } from "../files.ts";
 import { indexLines } from "./_lines.ts";
+import { openParquet } from "./parquet.ts";
 
-/** A record, or why there is none at that place. */
+/** A record, or why there is none at that place; `path` is its file where the source is several. */
 export type RecordResult =
-  | { readonly record: Readonly<Record<string, unknown>>; readonly line: number }
-  | { readonly rejected: string; readonly line: number };
+  & ({ readonly record: Readonly<Record<string, unknown>> } | { readonly rejected: string })
+  & { readonly line: number; readonly path?: string };
 
 /** Limits of a reader. */
 export interface SourceOptions {
@@ -28,7 +29,7 @@ export interface RecordSource extends Disposable {
   /** Records, rejected ones counted. Blank lines are none. */
   readonly count: number;
   /**
-   * Reads a record. `line` is its line, from 1; in a JSON array its number, from 1.
+   * Reads a record. `line` is its line, from 1; in a JSON array or a Parquet file its number, from 1.
    *
    * @throws {FormatError} when the file cannot be read any more
    */
@@ -36,7 +37,7 @@ export interface RecordSource extends Disposable {
 }
 
 /**
- * Opens a `.jsonl` or `.json` file, or all of those in a folder in order of their names.
+ * Opens a `.jsonl`, `.json` or `.parquet` file, or all of those in a folder in order of their names.
  *
  * @throws {NotFoundError} when there is none
  * @throws {FormatError} when a JSON file is no array of records
@@ -45,6 +46,7 @@ export async function openRecords(path: string, options: SourceOptions = {}): Pr
   const info = await Deno.stat(path).catch(() => null);
   if (info?.isDirectory) return await openFolder(path, options);
   if (/\.json$/i.test(path)) return await openJson(path, options);
+  if (/\.parquet$/i.test(path)) return await openParquet(path);
   return await openJsonLines(path, options);
 }
 
@@ -89,7 +91,7 @@ async function openJson(path: string, options: SourceOptions): Promise<RecordSou
 async function openFolder(path: string, options: SourceOptions): Promise<RecordSource> {
   const names: string[] = [];
   for await (const entry of Deno.readDir(path)) {
-    if (entry.isFile && /\.jsonl?$/i.test(entry.name)) names.push(entry.name);
+    if (entry.isFile && /\.(jsonl?|parquet)$/i.test(entry.name)) names.push(entry.name);
   }
   if (names.length === 0) {
     throw new NotFoundError(
@@ -97,9 +99,18 @@ async function openFolder(path: string, options: SourceOptions): Promise<RecordS
       "expected .jsonl or .json files in the folder, received none",
     );
   }
+  return await openFiles(path, names.sort().map((name) => join(path, name)), options);
+}
+
+/** Opens several files as one data set, one after the other. */
+export async function openFiles(
+  path: string,
+  files: readonly string[],
+  options: SourceOptions = {},
+): Promise<RecordSource> {
   const sources: RecordSource[] = [];
   try {
-    for (const name of names.sort()) sources.push(await openRecords(join(path, name), options));
+    for (const file of files) sources.push(await openRecords(file, options));
   } catch (cause) {
     for (const source of sources) source[Symbol.dispose]();
     throw cause;
@@ -107,10 +118,10 @@ async function openFolder(path: string, options: SourceOptions): Promise<RecordS
   return {
     path,
     count: sources.reduce((n, source) => n + source.count, 0),
-    read(index) {
+    async read(index) {
       let left = index;
-      const source = sources.find((s) => left < s.count || (left -= s.count, false));
-      return source!.read(left);
+      const source = sources.find((s) => left < s.count || (left -= s.count, false))!;
+      return { path: source.path, ...await source.read(left) };
     },
     [Symbol.dispose]() {
       for (const source of sources) source[Symbol.dispose]();

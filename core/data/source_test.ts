@@ -49,10 +49,11 @@ Deno.test("a JSON array is read by number, a folder file by file in order of nam
   await folder.put("b.json", '[{"n": 2}, 7]');
   await folder.put("a.jsonl", '{"n": 1}\n');
   await folder.put("c.txt", "no data");
+  const [a, b] = [folder.at("a.jsonl"), folder.at("b.json")];
   assert.deepEqual(await readAll(folder.path), [
-    { record: { n: 1 }, line: 1 },
-    { record: { n: 2 }, line: 1 },
-    { rejected: "record is not an object", line: 2 },
+    { record: { n: 1 }, line: 1, path: a },
+    { record: { n: 2 }, line: 1, path: b },
+    { rejected: "record is not an object", line: 2, path: b },
   ]);
 });
 
