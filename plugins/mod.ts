@@ -37,6 +37,12 @@ const ENTRIES: readonly PluginEntry[] = [
     load: () => import("./engines/local/mod.ts"),
   },
   {
+    kind: "engine",
+    name: "vllm",
+    summary: "A running vLLM server, over HTTP: any number of GPUs",
+    load: () => import("./engines/vllm/mod.ts"),
+  },
+  {
     kind: "logger",
     name: "jsonl",
     summary: "Lines of JSON in metrics.jsonl, one a step",

@@ -10,6 +10,20 @@ export interface EnginePlugin extends PluginHeader<"engine"> {
   readonly capabilities: { readonly capture: boolean; readonly generate: boolean };
   /** Opens it. */
   open(options: EngineOptions): Promise<Engine>;
+  /** The command line, a word each, that starts the server it asks; absent where there is none. */
+  serveCommand?(options: ServeOptions): Promise<readonly string[]>;
+}
+
+/** How the server of an engine is started. */
+export interface ServeOptions {
+  /** Folder or hub name of the verifier. */
+  readonly model: string;
+  /** Hidden states that it hands out, serving convention: fixed once it runs. */
+  readonly layerIds: readonly number[];
+  /** Folder where it leaves them, which this program reads under the same name. */
+  readonly folder: string;
+  /** Further flags of the server, handed on as they are. */
+  readonly flags?: readonly string[];
 }
 
 /** How an engine is opened. */
@@ -20,6 +34,8 @@ export interface EngineOptions {
   readonly info: VerifierInfo;
   /** Address of a server, for engines that ask one. */
   readonly endpoint?: string;
+  /** Stops what is under way. */
+  readonly signal?: AbortSignal;
 }
 
 /** Text to go on with. */
