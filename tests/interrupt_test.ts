@@ -89,7 +89,7 @@ Deno.test({
       ];
       const stopped = await interrupt(args, { stream: "stderr", seen: /datagen .*\/100 samples/ });
       checkStopped(stopped, /Stopped\. What was finished is kept/);
-      const kept = (await checkWhole(at())).filter((name) => name.endsWith(".safetensors"));
+      const kept = (await checkWhole(at())).filter((name) => /data_\d+\.pt$/.test(name));
       assert.ok(kept.length > 0 && kept.length < 100, `${kept.length} samples`);
       const { code, out } = await cli([...args, "--json"]);
       const { samples, fresh } = JSON.parse(out);
@@ -115,11 +115,11 @@ Deno.test({
         ],
         ...["--token-freq-path", at("token_freq.pt"), "--batch-tokens", "1", "--max-samples", "40", ...WASM],
       ];
-      const killed = await interrupt(args, { path: at("data", "data_3.safetensors") }, "SIGKILL");
+      const killed = await interrupt(args, { path: at("data", "data_3.pt") }, "SIGKILL");
       assert.equal(killed.code, 137);
-      const kept = (await filesIn(at())).filter((name) => /data_\d+\.safetensors$/.test(name));
+      const kept = (await filesIn(at())).filter((name) => /data_\d+\.pt$/.test(name));
       assert.ok(kept.length > 0 && kept.length < 40, `${kept.length} samples`);
-      await Deno.writeTextFile(at("data", ".data_5.safetensors.0123abcd.tmp"), "half");
+      await Deno.writeTextFile(at("data", ".data_5.pt.0123abcd.tmp"), "half");
       const { code, out } = await cli([...args, "--json"]);
       const { samples, fresh } = JSON.parse(out);
       assert.deepEqual([code, samples, fresh], [0, 40, 40 - kept.length]);

@@ -49,6 +49,14 @@ export interface DataConfig {
   readonly gpuMemoryUtilization?: number;
   /** Cache of processed data sets; `null` unless given. */
   readonly cacheDir?: string | null;
+  /** Upstream's mistakes in choosing trained tokens were kept. */
+  readonly strictUpstream?: boolean;
+  /** A random number of turns was kept of each conversation. */
+  readonly turnDropout?: boolean;
+  /** Regular expression that found the assistant's part, where one was given. */
+  readonly assistantPattern?: string;
+  /** Which part of a run this is, as `2/4`, where it is one. */
+  readonly shard?: string;
   /** When it was made; now, unless given. */
   readonly generatedAt?: Date;
   /** Version of the system that made it. */
@@ -87,6 +95,11 @@ export function formatDataConfig(config: DataConfig): string {
       num_samples: config.numSamples ?? null,
       seed: config.seed,
       chat_template_note: "Uses tokenizer's built-in chat template",
+      // Not among upstream's fields: written only where they say something.
+      ...(config.strictUpstream ? { strict_upstream: true } : {}),
+      ...(config.turnDropout ? { turn_dropout: true } : {}),
+      ...(config.assistantPattern === undefined ? {} : { assistant_pattern: config.assistantPattern }),
+      ...(config.shard === undefined ? {} : { shard: config.shard }),
     },
     hidden_states: {
       layer_ids: layers,
@@ -162,6 +175,10 @@ function configOf(value: unknown, path: string): DataConfig {
   const ours = states.layer_id_convention === "enters_layer";
   const data = field(value, ["data"], path, "object") as Json;
   const paths = data.train_data_path;
+  const format = at(value, ["format", "schema", "hidden_states", "dtype"]);
+  const dtype = typeof format === "string" ? /^list\[torch\.(\w+)\]$/.exec(format)?.[1] : undefined;
+  const pattern = at(value, ["format", "file_pattern"]), gpu = at(value, ["reproducibility", "gpu"]);
+  const ending = typeof pattern === "string" ? /^data_\{idx\}\.(\w+)$/.exec(pattern)?.[1] : undefined;
   return {
     targetModelPath: field(value, ["model", "target_model_path"], path, "string"),
     hiddenSize: field(value, ["model", "hidden_size"], path, "number"),
@@ -171,8 +188,19 @@ function configOf(value: unknown, path: string): DataConfig {
     maxSamples: typeof data.max_samples === "number" ? data.max_samples : null,
     trainDataPath: (Array.isArray(paths) ? paths : [paths]).map(String),
     ...(typeof data.num_samples === "number" ? { numSamples: data.num_samples } : {}),
+    ...(dtype === undefined ? {} : { dtype }),
+    ...(ending === undefined ? {} : { ending }),
+    ...(typeof gpu === "string" ? { gpu } : {}),
+    ...(data.strict_upstream === true ? { strictUpstream: true } : {}),
+    ...(data.turn_dropout === true ? { turnDropout: true } : {}),
+    ...(typeof data.assistant_pattern === "string" ? { assistantPattern: data.assistant_pattern } : {}),
+    ...(typeof data.shard === "string" ? { shard: data.shard } : {}),
     speculatorsVersion: String((value as Json).speculators_version ?? ""),
   };
+}
+
+function at(value: unknown, keys: readonly string[]): unknown {
+  return keys.reduce((found, key) => (found as Json | null | undefined)?.[key], value);
 }
 
 interface Kinds {
@@ -187,8 +215,7 @@ function field<K extends keyof Kinds>(
   path: string,
   kind: K,
 ): Kinds[K] {
-  let found = value;
-  for (const key of keys) found = (found as Json | null | undefined)?.[key];
+  const found = at(value, keys);
   if (typeof found !== kind || found === null) {
     throw new FormatError(path, `expected "${keys.join(".")}" to be of type ${kind}, received ${found}`);
   }

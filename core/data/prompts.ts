@@ -33,8 +33,9 @@ export async function readPrompts(paths: readonly string[], options: PromptOptio
     for (let i = 0; i < source.count && prompts.length < limit; i++) {
       const found = await source.read(i);
       const turn = "rejected" in found ? found.rejected : firstTurn(found.record);
-      if (typeof turn === "string") options.rejections?.add(turn, { path: found.path ?? source.path }, found.line);
-      else prompts.push(text.encode(text.render([turn], { addGenerationPrompt: true })).ids);
+      if (typeof turn === "string") {
+        options.rejections?.add(turn, { path: found.path ?? source.path }, found.line);
+      } else prompts.push(text.encode(text.render([turn], { addGenerationPrompt: true })).ids);
     }
   }
   return prompts;

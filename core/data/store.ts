@@ -23,6 +23,12 @@ export interface SampleFormat {
   read(path: string): Promise<Sample>;
   /** How many tokens a sample has, without reading its states. */
   length(path: string): Promise<number>;
+  /**
+   * The tokens of a sample, without reading its states; that those are there is checked.
+   *
+   * @throws {FormatError} when the file is damaged
+   */
+  ids(path: string): Promise<Int32Array>;
   /** Writes a sample in one step. */
   write(path: string, sample: Sample): Promise<void>;
 }
@@ -42,6 +48,10 @@ export interface SampleStore {
    * @throws {FormatError} when its file is damaged
    */
   read(index: number): Promise<Sample>;
+  /**
+   * The tokens of a sample, without reading its states; `null` when its file is damaged or not there.
+   */
+  ids(index: number): Promise<Int32Array | null>;
   /** Writes a sample in one step; the folder is made. Lengths are written apart, once, by `writeLengths`. */
   write(index: number, sample: Sample): Promise<void>;
   /** Tokens of every sample that is there: from `sample_lengths.json`, from the sample's own file where it lacks one. */
@@ -53,7 +63,7 @@ export type SampleEnding = "pt" | "safetensors";
 
 /** How a store is opened. */
 export interface StoreOptions {
-  /** Format of samples that are written; that of the samples already there, else `safetensors`, unless given. */
+  /** Format of samples that are written; that of the samples already there, else `pt`, unless given. */
   readonly format?: SampleEnding;
 }
 
@@ -68,7 +78,7 @@ const MAX_SAMPLES = 100_000_000;
 export async function openSampleStore(folder: string, options: StoreOptions = {}): Promise<SampleStore> {
   const there = await scan(folder);
   const found = there.values().next().value;
-  const ending = options.format ?? found ?? "safetensors";
+  const ending = options.format ?? found ?? "pt";
   return new FolderStore(folder, ending, there);
 }
 
@@ -97,6 +107,15 @@ class FolderStore implements SampleStore {
     const sample = await formatOf(this.#there.get(index) ?? this.#ending).read(path);
     checkSample(sample, path);
     return sample;
+  }
+
+  async ids(index: number): Promise<Int32Array | null> {
+    try {
+      return await formatOf(this.#there.get(index) ?? this.#ending).ids(this.path(index));
+    } catch (cause) {
+      if (cause instanceof FormatError || cause instanceof NotFoundError) return null;
+      throw cause;
+    }
   }
 
   async write(index: number, sample: Sample): Promise<void> {

@@ -13,7 +13,7 @@ import type { SampleFormat } from "./store.ts";
 
 /** Samples in safetensors files. */
 export function safetensorsSamples(): SampleFormat {
-  return { ending: "safetensors", read, length, write };
+  return { ending: "safetensors", read, length, ids, write };
 }
 
 async function read(path: string): Promise<Sample> {
@@ -42,6 +42,12 @@ async function read(path: string): Promise<Sample> {
 async function length(path: string): Promise<number> {
   using file = await openSafetensors(path);
   return file.spec("input_ids").shape[0] ?? 0;
+}
+
+async function ids(path: string): Promise<Int32Array> {
+  using file = await openSafetensors(path);
+  for (const name of ["hidden_states", "loss_mask"]) file.spec(name);
+  return toInt32(await file.read("input_ids"));
 }
 
 async function write(path: string, sample: Sample): Promise<void> {

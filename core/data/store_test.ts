@@ -66,7 +66,7 @@ Deno.test("a sample in two formats, and parts that do not fit, are refused", asy
   await assert.rejects(store.write(0, wrong), { code: "E_CONFIG" });
   await assert.rejects(store.write(0, { ...sampleOf(5), hidden: [] }), { code: "E_CONFIG" });
   await store.write(0, sampleOf(5));
-  await folder.put("data_0.pt", "x");
+  await folder.put("data_0.safetensors", "x");
   await assert.rejects(openSampleStore(folder.path), { code: "E_FORMAT" });
 });
 
@@ -79,4 +79,19 @@ Deno.test("files that are no samples are refused with their name", async () => {
     await assert.rejects(store.read(index), { code: "E_FORMAT", message: new RegExp(`data_${index}`) });
   }
   await assert.rejects(store.read(2), { code: "E_NOT_FOUND" });
+});
+
+Deno.test("tokens are read without the states, and tell a damaged file", async () => {
+  for (const format of ["pt", "safetensors"] as const) {
+    await using folder = await testFolder();
+    const store = await openSampleStore(folder.path, { format }), sample = sampleOf(9);
+    await store.write(0, sample);
+    assert.deepEqual(await store.ids(0), sample.inputIds);
+    assert.equal(await store.ids(1), null);
+    const whole = await Deno.readFile(store.path(0));
+    for (const share of [0, 0.3, 0.9, 0.999]) {
+      await Deno.writeFile(store.path(0), whole.subarray(0, Math.floor(whole.length * share)));
+      assert.equal(await store.ids(0), null, `${format}, ${share}`);
+    }
+  }
 });

@@ -15,7 +15,7 @@ import type { SampleFormat } from "./store.ts";
 
 /** Samples in torch files. A tensor that is read may be a view of a longer one, as in cut rows. */
 export function torchSamples(): SampleFormat {
-  return { ending: "pt", read, length, write };
+  return { ending: "pt", read, length, ids, write };
 }
 
 async function read(path: string): Promise<Sample> {
@@ -41,6 +41,16 @@ async function read(path: string): Promise<Sample> {
 async function length(path: string): Promise<number> {
   using file = await openTorch(path);
   return tensor(file, "input_ids").shape[0] ?? 0;
+}
+
+async function ids(path: string): Promise<Int32Array> {
+  using file = await openTorch(path);
+  const states = entry(file, "hidden_states");
+  if (!Array.isArray(states) || !states.every((state) => state instanceof TorchTensor)) {
+    throw new FormatError(path, 'expected "hidden_states" to be a list of tensors, received something else');
+  }
+  tensor(file, "loss_mask");
+  return toInt32(await tensor(file, "input_ids").read());
 }
 
 async function write(path: string, sample: Sample): Promise<void> {

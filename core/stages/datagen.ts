@@ -4,61 +4,62 @@
  *
  * @module
  */
-import { dirname, extname } from "node:path";
-import { type DataConfig, writeDataConfig } from "../data/data_config.ts";
-import { writeLengths } from "../data/lengths.ts";
-import { preprocessRecord } from "../data/preprocess.ts";
-import { Rejections } from "../data/rejections.ts";
-import { numpyPermutation, PythonRandom } from "../data/random.ts";
-import { openRecords, type RecordSource } from "../data/source.ts";
-import { openSampleStore, type SampleEnding, type SampleStore } from "../data/store.ts";
+import { dirname, extname, join } from "node:path";
+import { type DataConfig, readDataConfig, writeDataConfig } from "../data/data_config.ts";
 import { writeFrequencies } from "../data/frequencies.ts";
+import { writeLengths } from "../data/lengths.ts";
+import { RejectedFile } from "../data/rejected_file.ts";
+import { Rejections } from "../data/rejections.ts";
+import { openSampleStore, type SampleEnding, type SampleStore } from "../data/store.ts";
 import { countTokens, type TokenFrequencies } from "../data/vocabulary.ts";
-import { ConfigError, NotFoundError, PluginError, SpeculatorsError } from "../errors.ts";
-import type { Stage } from "../events.ts";
+import { ConfigError, NotFoundError } from "../errors.ts";
+import type { Stage, StageEvent } from "../events.ts";
 import { removeUnfinished } from "../files.ts";
+import { lockFolder } from "../folder_lock.ts";
 import { requireWritable } from "../folders.ts";
-import { convert } from "../formats/dtype.ts";
-import type { Engine, EnginePlugin } from "../plugin.ts";
+import { freeSpace } from "../free_space.ts";
 import type { Runtime } from "../runtime.ts";
-import type { Backend, HostTensor } from "../tensor.ts";
-import { chooseMaskRule, loadTextModel } from "../text/mod.ts";
+import { BYTES } from "../tensor.ts";
+import { loadTextModel } from "../text/mod.ts";
 import { turn } from "../turn.ts";
 import { openVerifier } from "../verifier.ts";
+import { Capture, captureEngine, type Pending } from "./_data_capture.ts";
+import { checkSpace, type DataCost, describeCost, describeRest, estimateCost } from "./_data_cost.ts";
+import { openDataRecords, type RecordOptions, type Records } from "./_data_records.ts";
 import { checkSameData } from "./same_data.ts";
 
 /** What samples are made of; names and defaults are upstream's. */
-export interface DatagenOptions {
+export interface DatagenOptions extends RecordOptions {
   /** Folder of the verifier. */
   readonly targetModelPath: string;
-  /** Files or folders of conversations, one after the other. */
-  readonly trainDataPath: readonly string[];
   /** Where samples go. */
   readonly outputDir: string;
-  /** Most tokens of a sample; 2048. */
-  readonly seqLength?: number;
-  /** Most conversations; all when absent. */
-  readonly maxSamples?: number;
-  /** Where the frequencies of trained tokens go; `token_freq.pt`. */
+  /** Where the frequencies of trained tokens go; `token_freq.pt`, for a shard in its folder. */
   readonly tokenFreqPath?: string;
-  /** Regular expression whose group 1 is the assistant's part; found from the chat template when absent. */
-  readonly assistantPattern?: string;
-  /** Keep a random number of turns of each conversation. */
-  readonly turnDropout?: boolean;
   /** States kept, serving convention; 2, n/2, n − 3 and n when absent. The last one must be n. */
   readonly layerIds?: readonly number[];
-  /** Tokens that the verifier works on at once; 2048. */
+  /** Tokens that the verifier works on at once; 2048, or 32768 where a server does. */
   readonly batchTokens?: number;
-  /** Seed of the order; 0. */
-  readonly seed?: number;
+  /** Samples that it works on at once; as many as `batchTokens` lets when absent. */
+  readonly batchSize?: number;
   /** Element type of the states; the model's when absent. */
   readonly dtype?: "bf16" | "f16" | "f32";
-  /** Format of new samples. */
+  /** Format of new samples; that of those already there, else `pt`. */
   readonly format?: SampleEnding;
+  /** Make only samples from this number on; 0. */
+  readonly startIdx?: number;
+  /** Begin though the disk has too little room. */
+  readonly yes?: boolean;
   /** Engine plugin; `local`. */
   readonly engine?: string;
   /** Address of the engine's server. */
   readonly endpoint?: string;
+  /** Devices that a server spreads a layer over, to be recorded. */
+  readonly tensorParallelSize?: number;
+  /** Share of the device's memory that a server takes, to be recorded. */
+  readonly gpuMemoryUtilization?: number;
+  /** The command line, to be recorded. */
+  readonly command?: string;
 }
 
 /** What was made. */
@@ -75,23 +76,19 @@ export interface DatagenResult {
   readonly trainedTokens: number;
   /** Conversations that could not be used, by reason. */
   readonly rejected: Readonly<Record<string, number>>;
-}
-
-/** A sequence that waits for its states. */
-interface Pending {
-  readonly index: number;
-  readonly ids: Int32Array;
-  readonly lossMask: Uint8Array;
+  /** Seconds since the verifier was loaded, and those of them that it computed. */
+  readonly seconds: { readonly total: number; readonly verifier: number };
 }
 
 /**
  * Makes training samples.
  *
  * @throws {NotFoundError} when a file or the model is not there
- * @throws {ConfigError} when options do not fit the model or samples that are there already
+ * @throws {ConfigError} when options do not fit the model or samples that are there already, when another run works on
+ * the folder, or when the disk has too little room
  */
 export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage<DatagenResult> {
-  const { seqLength = 2048, batchTokens = 2048, seed = 0, outputDir } = options;
+  const { outputDir } = options;
   using verifier = await openVerifier(options.targetModelPath, runtime);
   const text = await loadTextModel(verifier.folder), layers = layerIdsOf(options, verifier.info.layers);
   if (text.vocabSize > verifier.info.vocabSize) {
@@ -100,203 +97,205 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
       `expected a tokenizer of at most ${verifier.info.vocabSize} tokens, received ${text.vocabSize}`,
     );
   }
-  const { assistantPattern } = options;
-  const rule = chooseMaskRule(text, assistantPattern === undefined ? {} : { assistantPattern });
-  const sources = await openAll(options.trainDataPath);
-  try {
-    const store = await openSampleStore(outputDir, options.format ? { format: options.format } : {});
-    const dtype = options.dtype ?? modelDtype(verifier.info.raw);
-    const config: DataConfig = {
-      targetModelPath: options.targetModelPath,
-      hiddenSize: verifier.info.hiddenSize,
-      layers,
-      seqLength,
-      seed,
-      maxSamples: options.maxSamples ?? null,
-      trainDataPath: options.trainDataPath,
-      dtype: { bf16: "bfloat16", f16: "float16", f32: "float32" }[dtype],
-      ending: extname(store.path(0)).slice(1),
-    };
-    const there = new Set(await store.list());
-    if (there.size > 0) await checkSameData(outputDir, config);
-    const order = selectRecords(sources, { seed, maxSamples: options.maxSamples ?? Infinity });
-    const tokenFreqPath = options.tokenFreqPath ?? "token_freq.pt";
-    await requireWritable(outputDir);
-    await removeUnfinished(outputDir);
-    await requireWritable(dirname(tokenFreqPath));
-    const turnDropout = options.turnDropout ? { turnDropout: new PythonRandom(seed) } : {};
-    const frequencies: TokenFrequencies = new Map(), lengths = new Map<number, number>();
-    const rejections = new Rejections();
-    let index = 0, fresh = 0, tokens = 0, trainedTokens = 0, waiting: Pending[] = [];
+  using records = await openDataRecords(options, text, runtime.signal);
+  const store = await openSampleStore(outputDir, options.format ? { format: options.format } : {});
+  const dtype = options.dtype ?? modelDtype(verifier.info.raw);
+  const config = configOf(options, { hiddenSize: verifier.info.hiddenSize, layers, dtype, store });
+  const there = new Set(await store.list());
+  if (there.size > 0) await checkSameData(outputDir, config);
+  const tokenFreqPath = options.tokenFreqPath ??
+    (options.shard ? join(outputDir, "token_freq.pt") : "token_freq.pt");
+  const plugin = await captureEngine(options.engine ?? "local", runtime);
+  await requireWritable(outputDir);
+  await using _lock = await lockFolder(outputDir);
+  await removeUnfinished(outputDir);
+  await requireWritable(dirname(tokenFreqPath));
 
-    const plugin = await enginePlugin(options, runtime);
-    await using capture = new Capture(options, { runtime, verifier, plugin, store, layers, dtype, config });
-    for (const [done, { source, record }] of order.entries()) {
-      await turn(runtime.signal);
-      const found = await source.read(record);
-      const made = "rejected" in found
-        ? { rejected: { reason: found.rejected } }
-        : preprocessRecord(found.record, { model: text, rule, maxLength: seqLength, ...turnDropout });
-      if ("rejected" in made) {
-        rejections.add(made.rejected.reason, source, found.line);
-      } else {
-        const { ids, lossMask } = made.sequence;
-        countTokens(frequencies, ids, lossMask);
-        lengths.set(index, ids.length);
-        tokens += ids.length;
-        trainedTokens += lossMask.reduce((a, b) => a + b, 0);
-        if (!there.has(index)) waiting.push({ index, ids, lossMask });
-        index++;
-      }
-      const ready = waiting.reduce((sum, { ids }) => sum + ids.length, 0) >= batchTokens;
-      if (!ready && done + 1 < order.length) continue;
-      fresh += waiting.length;
-      await capture.write(waiting);
-      waiting = [];
-      yield {
-        type: "progress",
-        stage: "datagen",
-        done: done + 1,
-        total: order.length,
-        unit: "samples",
-        detail: `${tokens} tokens`,
-      };
-    }
-    await capture.finish();
-    if (index === 0) {
-      throw new NotFoundError(
-        options.trainDataPath.join(", "),
-        `expected conversations to train on, received ${order.length} records that are none: ${rejections.summary()}`,
-        {
-          hint: 'Give a conversation a line, as {"messages": [{"role": "user", "content": "…"}, ' +
-            '{"role": "assistant", "content": "…"}]}',
-        },
-      );
-    }
-    for (const text of rejections.sentences(order.length)) {
-      yield { type: "note", stage: "datagen", level: "warning", text };
-    }
-    await writeFrequencies(tokenFreqPath, frequencies);
-    await writeLengths(outputDir, lengths);
-    await writeDataConfig(outputDir, { ...config, numSamples: index });
-    const rejected = rejections.counts();
-    return { folder: outputDir, samples: index, fresh, tokens, trainedTokens, rejected };
-  } finally {
-    for (const source of sources) source[Symbol.dispose]();
-  }
-}
-
-/** Runs the verifier and writes samples; the files of one batch are written while the next one is computed. */
-class Capture implements AsyncDisposable {
-  readonly #open: () => Promise<Engine>;
-  readonly #plugin: EnginePlugin;
-  readonly #store: SampleStore;
-  readonly #layers: readonly number[];
-  readonly #dtype: "bf16" | "f16" | "f32";
-  readonly #config: DataConfig;
-  #engine: Engine | null = null;
-  #backend: Backend | null = null;
-  #writes: Promise<void>[] = [];
-
-  constructor(
-    options: DatagenOptions,
-    what: {
-      runtime: Runtime;
-      verifier: Awaited<ReturnType<typeof openVerifier>>;
-      plugin: EnginePlugin;
-      store: SampleStore;
-      layers: readonly number[];
-      dtype: "bf16" | "f16" | "f32";
-      config: DataConfig;
-    },
-  ) {
-    const { runtime, verifier, plugin } = what;
-    this.#plugin = plugin;
-    this.#store = what.store;
-    this.#layers = what.layers;
-    this.#dtype = what.dtype;
-    this.#config = what.config;
-    this.#open = () =>
-      plugin.open({
-        info: verifier.info,
-        loadVerifier: async () => {
-          this.#backend = await runtime.openBackend();
-          return await verifier.load(this.#backend, runtime.signal ? { signal: runtime.signal } : {});
-        },
-        ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
-      });
-  }
-
-  async write(samples: readonly Pending[]): Promise<void> {
-    if (samples.length === 0) return;
-    if (!this.#engine) {
-      this.#engine = await this.#open();
-      // Says what the samples are, so it is there before the first of them, and not without one.
-      await writeDataConfig(this.#store.folder, this.#config);
-    }
-    const states = await this.#states(this.#engine, samples);
-    await this.finish();
-    this.#writes = samples.map(({ index, ids, lossMask }, i) =>
-      this.#store.write(index, {
-        inputIds: ids,
-        lossMask,
-        hidden: states[i]!.map((state) => convert(state, this.#dtype)),
-      })
+  const perToken = layers.length * verifier.info.hiddenSize * BYTES[dtype] + 16;
+  const cost = await estimateCost(records, { perToken, there: there.size });
+  const free = await freeSpace(outputDir);
+  yield note(describeCost(cost, free));
+  if (records.shares) {
+    yield note(
+      "Mixed: " + records.shares.map(({ name, records }) => `${records} records of ${name}`).join(", "),
     );
-    for (const write of this.#writes) write.catch(() => {}); // reported when it is awaited
   }
+  if (!options.yes) checkSpace(cost, free, outputDir);
 
-  async #states(engine: Engine, samples: readonly Pending[]): Promise<HostTensor[][]> {
-    try {
-      return await engine.capture(samples.map(({ ids }) => ids), this.#layers);
-    } catch (cause) {
-      if (cause instanceof SpeculatorsError) throw cause;
-      throw new PluginError(this.#plugin.name, "it failed while capturing hidden states", { cause });
+  const endpoint = options.endpoint === undefined ? {} : { endpoint: options.endpoint };
+  await using capture = new Capture({ runtime, verifier, plugin, store, dtype, config, ...endpoint });
+  const run: Run = { options, records, store, there, cost, capture, signal: runtime.signal };
+  const made = yield* makeSamples(run);
+  if (made.samples === 0) throw nothingUsable(options, records, made.rejections);
+  for (const text of made.rejections.sentences(records.order.length)) yield note(text, "warning");
+  const beyond = [...there].filter((index) => index >= made.samples).length;
+  if (beyond > 0) {
+    yield note(
+      `${beyond} samples of an earlier run have higher numbers than these, and are still there`,
+      "warning",
+    );
+  }
+  await writeFrequencies(tokenFreqPath, made.frequencies);
+  await writeLengths(outputDir, made.lengths);
+  const before = await readDataConfig(outputDir);
+  // Made when its samples were: a run that finds everything there leaves it as it is.
+  if (made.fresh > 0 || before?.numSamples !== made.samples) {
+    const gpu = capture.gpu ?? (made.fresh > 0 ? undefined : before?.gpu);
+    await writeDataConfig(outputDir, {
+      ...config,
+      numSamples: made.samples,
+      ...(gpu === undefined ? {} : { gpu }),
+    });
+  }
+  const { samples, fresh, tokens, trainedTokens } = made, rejected = made.rejections.counts();
+  return { folder: outputDir, samples, fresh, tokens, trainedTokens, rejected, seconds: capture.seconds };
+}
+
+interface Run {
+  readonly options: DatagenOptions;
+  readonly records: Records;
+  readonly store: SampleStore;
+  /** Numbers of samples that an earlier run made. */
+  readonly there: ReadonlySet<number>;
+  readonly cost: DataCost;
+  readonly capture: Capture;
+  readonly signal: AbortSignal | undefined;
+}
+
+interface Made {
+  readonly samples: number;
+  readonly fresh: number;
+  readonly tokens: number;
+  readonly trainedTokens: number;
+  readonly frequencies: TokenFrequencies;
+  readonly lengths: ReadonlyMap<number, number>;
+  readonly rejections: Rejections;
+}
+
+/** Works all records in order; samples that are there already are compared, not made again. */
+async function* makeSamples(run: Run): Stage<Made> {
+  const { capture, cost, options, records, signal, store, there } = run, { order } = records;
+  const { endpoint, batchSize = Infinity, startIdx = 0 } = options;
+  const budget = options.batchTokens ?? (endpoint === undefined ? 2048 : 32768);
+  const frequencies: TokenFrequencies = new Map(), lengths = new Map<number, number>();
+  const rejections = new Rejections();
+  await using rejectedFile = new RejectedFile(options.outputDir);
+  let index = 0, fresh = 0, tokens = 0, trainedTokens = 0, computed = 0, taken = 0, told = false;
+  let waiting: Pending[] = [], waitingTokens = 0;
+  const progress = (done: number): StageEvent => ({
+    type: "progress",
+    stage: "datagen",
+    done,
+    total: order.length,
+    unit: "samples",
+    detail: `${tokens} tokens`,
+  });
+  for (let place = 0; place < order.length; place++) {
+    await turn(signal);
+    const { found, line, path } = await records.read(place);
+    if ("rejected" in found) {
+      rejections.add(found.rejected, { path }, line);
+      const detail = found.detail === undefined ? {} : { detail: found.detail };
+      await rejectedFile.add({ path, line, reason: found.rejected, ...detail });
+      continue;
+    }
+    const { ids, lossMask } = found;
+    countTokens(frequencies, found.counted.ids, found.counted.lossMask);
+    const known = there.has(index) && await isSame(store, index, ids);
+    if (known || index >= startIdx) {
+      lengths.set(index, ids.length);
+      tokens += ids.length;
+      trainedTokens += lossMask.reduce((a, b) => a + b, 0);
+    }
+    if (!known && index >= startIdx) {
+      const full = waitingTokens + ids.length > budget || waiting.length >= batchSize;
+      if (full && waiting.length > 0) {
+        await capture.add(waiting);
+        // The batch before this one is computed now.
+        if (taken > 0) yield progress(computed = taken);
+        taken = place;
+        waiting = [];
+        waitingTokens = 0;
+      }
+      // Copies: a view would keep all that was encoded in memory.
+      waiting.push({ index, ids: ids.slice(), lossMask: lossMask.slice() });
+      waitingTokens += ids.length;
+      fresh++;
+    }
+    index++;
+    if (!told && capture.tokens > 0) {
+      told = true;
+      const left = cost.tokens - tokens;
+      if (left > 0) yield note(describeRest(left / capture.rate, capture.rate));
     }
   }
-
-  async finish(): Promise<void> {
-    await Promise.all(this.#writes);
-  }
-
-  /** Waits for files being written: none is left half-written when the program ends. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.allSettled(this.#writes);
-    this.#engine?.[Symbol.dispose]();
-    this.#backend?.[Symbol.dispose]();
-  }
+  if (waiting.length > 0) await capture.add(waiting);
+  await capture.finish();
+  if (computed < order.length) yield progress(order.length);
+  if (index > 0) await rejectedFile.commit();
+  return { samples: index, fresh, tokens, trainedTokens, frequencies, lengths, rejections };
 }
 
-async function enginePlugin(options: DatagenOptions, runtime: Runtime): Promise<EnginePlugin> {
-  const plugin = await runtime.registry.get("engine", options.engine ?? "local");
-  if (plugin.capabilities.capture) return plugin;
-  throw new ConfigError("engine", `expected one that captures hidden states, received "${plugin.name}"`);
-}
-
-async function openAll(paths: readonly string[]): Promise<RecordSource[]> {
-  const sources: RecordSource[] = [];
-  try {
-    for (const path of paths) sources.push(await openRecords(path));
-    return sources;
-  } catch (error) {
-    for (const source of sources) source[Symbol.dispose]();
-    throw error;
-  }
-}
-
-/** The records in the order they are worked, each source shuffled as upstream does. */
-function selectRecords(
-  sources: readonly RecordSource[],
-  options: { readonly seed: number; readonly maxSamples: number },
-): { source: RecordSource; record: number }[] {
-  const all = sources.flatMap((source) =>
-    Array.from(numpyPermutation(source.count, options.seed), (record) => ({ source, record }))
+/**
+ * Whether a sample that is there is this one; not if its file is damaged.
+ *
+ * @throws {ConfigError} when it is another conversation's
+ */
+async function isSame(store: SampleStore, index: number, ids: Int32Array): Promise<boolean> {
+  const before = await store.ids(index);
+  if (before === null) return false;
+  if (before.length === ids.length && before.every((id, i) => id === ids[i])) return true;
+  throw new ConfigError(
+    store.path(index),
+    `expected the sample of this conversation, ${ids.length} tokens, received another one of ${before.length} tokens`,
+    {
+      hint:
+        "The data set or the tokenizer has changed since these samples were made: use another --output-dir",
+    },
   );
-  if (all.length === 0) {
-    const paths = sources.map((source) => source.path).join(", ");
-    throw new NotFoundError(paths, "expected conversations, received none");
-  }
-  return all.slice(0, options.maxSamples);
+}
+
+function note(text: string, level: "info" | "warning" = "info"): StageEvent {
+  return { type: "note", stage: "datagen", level, text };
+}
+
+function nothingUsable(options: DatagenOptions, records: Records, rejections: Rejections): NotFoundError {
+  const { length } = records.order;
+  return new NotFoundError(
+    options.trainDataPath.join(", "),
+    `expected conversations to train on, received ${length} records that are none: ${rejections.summary()}`,
+    {
+      hint: 'Give a conversation a line, as {"messages": [{"role": "user", "content": "…"}, ' +
+        '{"role": "assistant", "content": "…"}]}',
+    },
+  );
+}
+
+function configOf(
+  options: DatagenOptions,
+  found: { hiddenSize: number; layers: readonly number[]; dtype: "bf16" | "f16" | "f32"; store: SampleStore },
+): DataConfig {
+  const { assistantPattern, command, gpuMemoryUtilization, hfCacheDir, shard, tensorParallelSize } = options;
+  return {
+    targetModelPath: options.targetModelPath,
+    hiddenSize: found.hiddenSize,
+    layers: found.layers,
+    seqLength: options.seqLength ?? 2048,
+    seed: options.seed ?? 0,
+    maxSamples: options.maxSamples ?? null,
+    trainDataPath: options.trainDataPath,
+    dtype: { bf16: "bfloat16", f16: "float16", f32: "float32" }[found.dtype],
+    ending: extname(found.store.path(0)).slice(1),
+    strictUpstream: options.strictUpstream ?? false,
+    turnDropout: options.turnDropout ?? false,
+    packageVersions: { deno: Deno.version.deno, v8: Deno.version.v8 },
+    cacheDir: hfCacheDir ?? null,
+    ...(assistantPattern === undefined ? {} : { assistantPattern }),
+    ...(command === undefined ? {} : { command }),
+    ...(gpuMemoryUtilization === undefined ? {} : { gpuMemoryUtilization }),
+    ...(tensorParallelSize === undefined ? {} : { tensorParallelSize }),
+    ...(shard ? { shard: `${shard.index + 1}/${shard.count}` } : {}),
+  };
 }
 
 /** Default: what Eagle-3 drafts read when they are served, and the last state as the target. */

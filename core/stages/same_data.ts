@@ -4,7 +4,27 @@ import { DATA_CONFIG_FILE, type DataConfig, readDataConfig } from "../data/data_
 import { ConfigError } from "../errors.ts";
 
 /** Settings that change what a sample of a given number is. */
-const FIELDS = ["layers", "hiddenSize", "seqLength", "seed", "trainDataPath"] as const;
+const FIELDS = [
+  "layers",
+  "hiddenSize",
+  "seqLength",
+  "seed",
+  "trainDataPath",
+  "dtype",
+  "ending",
+  "strictUpstream",
+  "turnDropout",
+  "assistantPattern",
+  "shard",
+] as const;
+
+/** What folders have that do not say: those written by the Python system, or before there was a choice. */
+const SILENT: Partial<DataConfig> = {
+  dtype: "bfloat16",
+  ending: "pt",
+  strictUpstream: false,
+  turnDropout: false,
+};
 
 /**
  * Refuses to add samples to a folder whose samples were made otherwise.
@@ -15,7 +35,7 @@ export async function checkSameData(folder: string, config: DataConfig): Promise
   const before = await readDataConfig(folder);
   if (before === null) return;
   for (const field of FIELDS) {
-    const was = JSON.stringify(before[field]), is = JSON.stringify(config[field]);
+    const [was, is] = [before, config].map((one) => JSON.stringify(one[field] ?? SILENT[field]) ?? "none");
     if (was === is) continue;
     throw new ConfigError(
       `${join(folder, DATA_CONFIG_FILE)}: ${field}`,

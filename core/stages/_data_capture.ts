@@ -1,0 +1,148 @@
+/** Runs the verifier over sequences and writes samples: while one batch is computed, the one before is written. */
+import { type DataConfig, writeDataConfig } from "../data/data_config.ts";
+import type { SampleStore } from "../data/store.ts";
+import { ConfigError, PluginError, SpeculatorsError } from "../errors.ts";
+import { convert } from "../formats/dtype.ts";
+import type { Engine, EnginePlugin } from "../plugin.ts";
+import type { Runtime } from "../runtime.ts";
+import type { Backend, HostTensor } from "../tensor.ts";
+import type { OpenedVerifier } from "../verifier.ts";
+
+/** A sequence that waits for its states. */
+export interface Pending {
+  /** Number of the sample. */
+  readonly index: number;
+  /** Its tokens. */
+  readonly ids: Int32Array;
+  /** 1 where one is trained on. */
+  readonly lossMask: Uint8Array;
+}
+
+/** What capturing works with. */
+export interface CaptureParts {
+  /** For the backend. */
+  readonly runtime: Runtime;
+  /** The verifier, loaded when there is something to capture. */
+  readonly verifier: OpenedVerifier;
+  /** Where states come from. */
+  readonly plugin: EnginePlugin;
+  /** Address of its server. */
+  readonly endpoint?: string;
+  /** Where samples go. */
+  readonly store: SampleStore;
+  /** Element type of their states. */
+  readonly dtype: "bf16" | "f16" | "f32";
+  /** What is recorded of them. */
+  readonly config: DataConfig;
+}
+
+/** The engine that a run asks for. */
+export async function captureEngine(name: string, { registry }: Runtime): Promise<EnginePlugin> {
+  const plugin = await registry.get("engine", name);
+  if (plugin.capabilities.capture) return plugin;
+  throw new ConfigError("engine", `expected one that captures hidden states, received "${plugin.name}"`);
+}
+
+/** A pipeline of batches. */
+export class Capture implements AsyncDisposable {
+  readonly #parts: CaptureParts;
+  #engine: Engine | null = null;
+  #backend: Backend | null = null;
+  #running: Promise<void> = Promise.resolve();
+  #writes: Promise<void>[] = [];
+  #began = 0;
+  #tokens = 0;
+  #computing = 0;
+
+  /** Opens nothing yet. */
+  constructor(parts: CaptureParts) {
+    this.#parts = parts;
+  }
+
+  /** Tokens captured so far. */
+  get tokens(): number {
+    return this.#tokens;
+  }
+
+  /** Tokens a second since the verifier was loaded; 0 before the first batch. */
+  get rate(): number {
+    return this.#tokens === 0 ? 0 : this.#tokens / ((performance.now() - this.#began) / 1000);
+  }
+
+  /** Seconds since the verifier was loaded, and those of them that it computed. */
+  get seconds(): { readonly total: number; readonly verifier: number } {
+    const total = this.#began === 0 ? 0 : (performance.now() - this.#began) / 1000;
+    return { total, verifier: this.#computing / 1000 };
+  }
+
+  /** What computed, for people; `null` when that is no GPU of this machine. */
+  get gpu(): string | null {
+    return this.#backend?.name === "webgpu" ? this.#backend.description : null;
+  }
+
+  /** Takes a batch on, once the one before is computed. */
+  async add(samples: readonly Pending[]): Promise<void> {
+    await this.#running;
+    this.#running = this.#work(samples);
+    this.#running.catch(() => {}); // reported when it is awaited
+  }
+
+  /** Waits until everything is on disk. */
+  async finish(): Promise<void> {
+    await this.#running;
+    await Promise.all(this.#writes);
+  }
+
+  async #work(samples: readonly Pending[]): Promise<void> {
+    this.#engine ??= await this.#open();
+    const start = performance.now();
+    const states = await this.#states(this.#engine, samples);
+    this.#computing += performance.now() - start;
+    await Promise.all(this.#writes);
+    const { store, dtype } = this.#parts;
+    this.#writes = samples.map(({ index, ids, lossMask }, i) =>
+      store.write(index, {
+        inputIds: ids,
+        lossMask,
+        hidden: states[i]!.map((state) => convert(state, dtype)),
+      })
+    );
+    for (const write of this.#writes) write.catch(() => {}); // reported when it is awaited
+    this.#tokens += samples.reduce((sum, { ids }) => sum + ids.length, 0);
+  }
+
+  async #open(): Promise<Engine> {
+    const { config, endpoint, plugin, runtime, store, verifier } = this.#parts;
+    const engine = await plugin.open({
+      info: verifier.info,
+      loadVerifier: async () => {
+        this.#backend = await runtime.openBackend();
+        return await verifier.load(this.#backend, runtime.signal ? { signal: runtime.signal } : {});
+      },
+      ...(endpoint === undefined ? {} : { endpoint }),
+    });
+    this.#engine = engine;
+    // Says what the samples are, so it is there before the first of them, and not without one.
+    await writeDataConfig(store.folder, config);
+    this.#began = performance.now();
+    return engine;
+  }
+
+  async #states(engine: Engine, samples: readonly Pending[]): Promise<HostTensor[][]> {
+    const { config: { layers }, plugin } = this.#parts;
+    try {
+      return await engine.capture(samples.map(({ ids }) => ids), layers);
+    } catch (cause) {
+      if (cause instanceof SpeculatorsError) throw cause;
+      throw new PluginError(plugin.name, "it failed while capturing hidden states", { cause });
+    }
+  }
+
+  /** Waits for files being written: none is left half-written when the program ends. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#running.catch(() => {});
+    await Promise.allSettled(this.#writes);
+    this.#engine?.[Symbol.dispose]();
+    this.#backend?.[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,178 @@
+/** Conversations of data sets in their order, each masked or refused: what datagen captures and a person looks at. */
+import { asOneTable } from "../data/arrow.ts";
+import { openDataset, parseDatasetName } from "../data/dataset.ts";
+import { orderRecords, type RecordOrder } from "../data/order.ts";
+import { preprocessRecord } from "../data/preprocess.ts";
+import { PythonRandom } from "../data/random.ts";
+import type { RecordSource } from "../data/source.ts";
+import { ConfigError, NotFoundError } from "../errors.ts";
+import { chooseMaskRule, type MaskRule, type TextModel } from "../text/mod.ts";
+
+/** What decides which tokens samples have, and which of them are trained on. */
+export interface RecordOptions {
+  /**
+   * Files, folders, data sets of the hub (`organisation/name:config:split`), `sharegpt` or `ultrachat`; one after the
+   * other, or mixed where they have weights (`chats.jsonl=2`).
+   */
+  readonly trainDataPath: readonly string[];
+  /** Most tokens of a sample; 2048. */
+  readonly seqLength?: number;
+  /** Most conversations; all when absent. */
+  readonly maxSamples?: number;
+  /** Regular expression whose group 1 is the assistant's part; found from the chat template when absent. */
+  readonly assistantPattern?: string;
+  /** Keep a random number of turns of each conversation. */
+  readonly turnDropout?: boolean;
+  /** Seed of the order; 0. */
+  readonly seed?: number;
+  /** Train on just the tokens that the Python system trains on, its mistakes included; samples are a token shorter. */
+  readonly strictUpstream?: boolean;
+  /** One part of several, from 0: their samples put together are those of one run. */
+  readonly shard?: { readonly index: number; readonly count: number };
+  /** Folder of the hub's cache. */
+  readonly hfCacheDir?: string;
+}
+
+/** A record as it was found. */
+export interface FoundRecord {
+  /** Its file. */
+  readonly path: string;
+  /** Its line there. */
+  readonly line: number;
+  /** What it holds, or why it cannot be used. */
+  readonly found: MaskedRecord | { readonly rejected: string; readonly detail?: string };
+}
+
+/** A conversation's tokens. */
+export interface MaskedRecord {
+  /** Those of a sample. */
+  readonly ids: Int32Array;
+  /** 1 where a token is trained on. */
+  readonly lossMask: Uint8Array;
+  /** Those that count for frequencies: one more for `strictUpstream`, where the sample is cut. */
+  readonly counted: { readonly ids: Int32Array; readonly lossMask: Uint8Array };
+  /** What was encoded. */
+  readonly text: string;
+  /** Place of each token of the sample in it. */
+  readonly offsets: Int32Array;
+}
+
+/** Records in their order. */
+export interface Records extends Disposable {
+  /** The order. */
+  readonly order: RecordOrder;
+  /** Records of each data set that take part, where they are mixed. */
+  readonly shares: readonly { readonly name: string; readonly records: number }[] | null;
+  /** How the assistant's part is found. */
+  readonly rule: MaskRule;
+  /** The record at a place of the order. */
+  read(place: number): Promise<FoundRecord>;
+}
+
+/**
+ * Opens data sets.
+ *
+ * @throws {NotFoundError} when one is not there, or none has a record
+ * @throws {ConfigError} when only some have weights, or the assistant's part cannot be found
+ */
+export async function openDataRecords(
+  options: RecordOptions,
+  model: TextModel,
+  signal?: AbortSignal,
+): Promise<Records> {
+  const { seed = 0, seqLength = 2048, strictUpstream = false, assistantPattern } = options;
+  const rule = chooseMaskRule(model, {
+    strictUpstream,
+    ...(assistantPattern === undefined ? {} : { assistantPattern }),
+  });
+  const names = await Promise.all(options.trainDataPath.map(parseDatasetName));
+  const weights = names.flatMap(({ weight }) => weight ?? []);
+  if (weights.length > 0 && weights.length < names.length) {
+    const without = names.find(({ weight }) => weight === undefined)!;
+    throw new ConfigError(
+      "trainDataPath",
+      `expected a weight for all data sets or none, received "${without.name}"`,
+      {
+        hint: `Write ${without.name}=1 to mix it with the others`,
+      },
+    );
+  }
+  const sources: RecordSource[] = [];
+  const close = () => sources.forEach((source) => source[Symbol.dispose]());
+  try {
+    for (const { name } of names) {
+      const cache = options.hfCacheDir === undefined ? {} : { cache: options.hfCacheDir };
+      const source = await openDataset(name, { ...cache, ...(signal ? { signal } : {}) });
+      sources.push(source);
+      if (strictUpstream) {
+        sources[sources.length - 1] = await asOneTable(name === "ultrachat" ? renamed(source) : source);
+      }
+    }
+    const order = orderRecords(sources.map(({ count }) => count), {
+      seed,
+      ...(options.maxSamples === undefined ? {} : { limit: options.maxSamples }),
+      ...(weights.length > 0 ? { weights } : {}),
+      ...(options.shard ? { shard: options.shard } : {}),
+    });
+    if (sources.every(({ count }) => count === 0)) {
+      throw new NotFoundError(
+        names.map(({ name }) => name).join(", "),
+        "expected conversations, received none",
+      );
+    }
+    const counts = sources.map(() => 0);
+    for (let i = 0; i < order.length; i++) counts[order.source(i)]!++;
+    return {
+      order,
+      shares: weights.length === 0 ? null : counts.map((records, i) => ({ name: names[i]!.name, records })),
+      rule,
+      async read(place): Promise<FoundRecord> {
+        const source = sources[order.source(place)]!, result = await source.read(order.record(place));
+        const where = { path: result.path ?? source.path, line: result.line };
+        if ("rejected" in result) return { ...where, found: { rejected: result.rejected } };
+        // By its place, so that a record's turns do not depend on where a run began.
+        const random = options.turnDropout
+          ? { turnDropout: new PythonRandom((BigInt(seed) << 32n) + BigInt(order.first + place)) }
+          : {};
+        const made = preprocessRecord(result.record, {
+          model,
+          rule,
+          maxLength: seqLength,
+          strictUpstream,
+          ...random,
+        });
+        if ("rejected" in made) {
+          const { reason, detail } = made.rejected;
+          return { ...where, found: { rejected: reason, ...(detail === undefined ? {} : { detail }) } };
+        }
+        const { ids, lossMask, offsets, text } = made.sequence;
+        // Upstream has its server write one token more than it keeps.
+        const end = strictUpstream ? Math.min(ids.length, seqLength - 1) : ids.length;
+        if (end === 0) return { ...where, found: { rejected: "no token" } };
+        const sample = { ids: ids.subarray(0, end), lossMask: lossMask.subarray(0, end) };
+        return {
+          ...where,
+          found: { ...sample, counted: { ids, lossMask }, text, offsets: offsets.subarray(0, 2 * end) },
+        };
+      },
+      [Symbol.dispose]: close,
+    };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** What upstream does to this one data set: its column becomes the one that is read. */
+function renamed(source: RecordSource): RecordSource {
+  return {
+    path: source.path,
+    count: source.count,
+    async read(index) {
+      const found = await source.read(index);
+      if ("rejected" in found || found.record.messages === undefined) return found;
+      return { ...found, record: { conversations: found.record.messages } };
+    },
+    [Symbol.dispose]: () => source[Symbol.dispose](),
+  };
+}
