@@ -11,7 +11,8 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
   "--batch-size": "The verifier works on tokens, however many samples they are of: give --batch-tokens",
   "--deterministic-cuda": "Leave it out: the same run on the same backend gives the same bytes anyway",
   "--gpu-memory-utilization": "Leave it out: memory is taken as it is needed",
-  "--hf-cache-dir": "Leave it out: models are read from local folders",
+  "--hf-cache-dir":
+    "Set HF_HUB_CACHE or HF_HOME: models of the hub are kept there, beside those of other programs",
   "--num-preprocessing-workers": "Leave it out: text is prepared while the verifier computes",
   "--num-workers": "Leave it out: the next batch is read while one is worked on",
   "--prefetch-factor": "Leave it out: the next batch is read while one is worked on",

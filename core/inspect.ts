@@ -5,7 +5,7 @@ import { ConfigError, NotFoundError } from "./errors.ts";
 import type { FileSpec } from "./formats/source.ts";
 import { readNpy } from "./formats/npy.ts";
 import { openTorch, TorchTensor, type TorchValue } from "./formats/torch.ts";
-import { openWeights } from "./formats/weights.ts";
+import { isGguf, openWeights, soleGguf } from "./formats/weights.ts";
 import { resolveModel } from "./hub.ts";
 import type { Registry } from "./registry.ts";
 import { byteLength, elements, type FileDType, type Shape } from "./tensor.ts";
@@ -30,7 +30,7 @@ export interface Inspection {
   readonly kind: "speculator" | "verifier" | "model" | "file";
   /** Plugin that reads it; `null` when none does, or it needs none. */
   readonly plugin: string | null;
-  /** Its `config.json`. */
+  /** Its `config.json`, or what the metadata of a GGUF file stand for. */
   readonly config: Readonly<Record<string, unknown>> | null;
   /** Its tensors. */
   readonly tensors: readonly FoundTensor[];
@@ -60,6 +60,8 @@ export async function inspect(
       { cause },
     );
   });
+  const gguf = info.isDirectory ? await soleGguf(path) : isGguf(path) ? path : null;
+  if (gguf !== null) return await inspectGguf(path, { file: gguf, registry: options.registry });
   if (!info.isDirectory) {
     return summary(path, { kind: "file", plugin: null, config: null }, await tensorsOf(path));
   }
@@ -72,6 +74,28 @@ export async function inspect(
     return known ? { ...found, serving: await servingProblems(found, type, options.registry) } : found;
   }
   const plugin = await options.registry.find("verifier", (plugin) => plugin.matches(config));
+  return summary(
+    path,
+    { kind: plugin ? "verifier" : "model", plugin: plugin?.name ?? null, config },
+    tensors,
+  );
+}
+
+/** A GGUF file is a model by itself: its metadata stand for a config. */
+async function inspectGguf(
+  path: string,
+  { file, registry }: { readonly file: string; readonly registry: Registry },
+): Promise<Inspection> {
+  const [{ openGguf }, { ggufArchitecture, ggufConfig }] = await Promise.all([
+    import("./formats/gguf.ts"),
+    import("./formats/gguf_config.ts"),
+  ]);
+  using source = await openGguf(file);
+  const tensors = [...source.tensors.values()].map(({ name, shape, type, bytes }) => (
+    { name, dtype: type.name, shape, bytes }
+  ));
+  const known = ggufArchitecture(source) !== null, config = known ? await ggufConfig(source) : null;
+  const plugin = config && await registry.find("verifier", (plugin) => plugin.matches(config));
   return summary(
     path,
     { kind: plugin ? "verifier" : "model", plugin: plugin?.name ?? null, config },
@@ -113,7 +137,7 @@ async function servingProblems(
 
 async function anyWeights(folder: string): Promise<boolean> {
   for await (const entry of Deno.readDir(folder)) {
-    if (/\.(safetensors|bin|pt)$/.test(entry.name)) return true;
+    if (/\.(safetensors|bin|pt|gguf)$/.test(entry.name)) return true;
   }
   return false;
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import type { SelectVocabulary } from "./data/vocabulary.ts";
+import type { Dequantise } from "./formats/gguf.ts";
 import type { OptimizerOps } from "./optim.ts";
 import type { Registry } from "./registry.ts";
 import type { TapeOps } from "./tape.ts";
@@ -34,6 +35,8 @@ export interface Runtime {
   openBackend(): Promise<Backend>;
   /** Chooses a draft vocabulary: the heavy part of the mapping. */
   readonly selectVocabulary: SelectVocabulary;
+  /** Widens weights that are quantised in blocks; without it, those of GGUF files cannot be read. */
+  readonly dequantise?: Dequantise;
   /** Asks stages to stop. */
   readonly signal?: AbortSignal;
 }

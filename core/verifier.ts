@@ -4,12 +4,13 @@
  *
  * @module
  */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { AbortedError, ConfigError, FormatError, NotFoundError } from "./errors.ts";
 import { readJson } from "./files.ts";
 import { requireFolder } from "./folders.ts";
 import type { TensorSource } from "./formats/source.ts";
-import { openWeights } from "./formats/weights.ts";
+import type { Dequantise } from "./formats/gguf.ts";
+import { isGguf, openWeights, soleGguf } from "./formats/weights.ts";
 import { resolveModel } from "./hub.ts";
 import type {
   TensorInfo,
@@ -36,6 +37,8 @@ type Config = Readonly<Record<string, unknown>>;
 export interface OpenVerifierOptions {
   /** Where the verifier plugins are. */
   readonly registry: Pick<Registry, "find" | "list">;
+  /** Widens the quantised weights of a GGUF file. */
+  readonly dequantise?: Dequantise;
 }
 
 /** How far loading is, in bytes of weights. */
@@ -64,6 +67,8 @@ export interface OpenedVerifier extends Disposable {
   readonly architecture: VerifierArchitecture;
   /** Folder with its files. */
   readonly folder: string;
+  /** Where its weights are: the folder, or the GGUF file that was named. */
+  readonly path: string;
   /** The weights that a draft may share, read when asked for. */
   readonly weights: VerifierWeights;
   /**
@@ -76,7 +81,7 @@ export interface OpenedVerifier extends Disposable {
 }
 
 /**
- * Opens the verifier in a folder, or on the hub.
+ * Opens the verifier in a folder, in a GGUF file, or on the hub. Without `config.json`, a GGUF file's metadata is read.
  *
  * @throws {NotFoundError} when the folder or a file in it is not there
  * @throws {ConfigError} when no plugin reads its architecture, or a field of its config cannot be used
@@ -86,17 +91,21 @@ export async function openVerifier(
   nameOrPath: string,
   options: OpenVerifierOptions,
 ): Promise<OpenedVerifier> {
-  const folder = await resolveModel(nameOrPath);
+  const path = await resolveModel(nameOrPath), folder = isGguf(path) ? dirname(path) : path;
   await requireFolder(folder, {
     what: "a model",
     hint: "Give a local folder with config.json and weights, or organisation/name of a model on the hub",
   });
-  const config = await readConfig(join(folder, "config.json"));
+  const gguf = await soleGguf(path);
+  const config = gguf === null
+    ? await readConfig(join(folder, "config.json"))
+    : await (await import("./formats/gguf_weights.ts")).readGgufConfig(gguf);
   const plugin = await options.registry.find("verifier", (plugin) => plugin.matches(config));
   if (!plugin) throw await unknownArchitecture(nameOrPath, config, options.registry);
   const architecture = await plugin.load();
   const info = await withGenerationConfig(architecture.info(config, nameOrPath), folder);
-  return new Opened({ info, plugin, architecture, folder }, await openWeights(folder));
+  const source = await openWeights(path, options);
+  return new Opened({ info, plugin, architecture, folder, path }, source);
 }
 
 async function readConfig(path: string): Promise<Config> {
@@ -150,17 +159,19 @@ class Opened implements OpenedVerifier {
   readonly plugin: VerifierPlugin;
   readonly architecture: VerifierArchitecture;
   readonly folder: string;
+  readonly path: string;
   readonly weights: VerifierWeights;
   readonly #source: TensorSource;
 
   constructor(
-    what: Pick<OpenedVerifier, "info" | "plugin" | "architecture" | "folder">,
+    what: Pick<OpenedVerifier, "info" | "plugin" | "architecture" | "folder" | "path">,
     source: TensorSource,
   ) {
     this.info = what.info;
     this.plugin = what.plugin;
     this.architecture = what.architecture;
     this.folder = what.folder;
+    this.path = what.path;
     this.#source = source;
     const roles = this.architecture.roles(this.info);
     const listed = new Map(this.architecture.tensors(this.info).map((tensor) => [tensor.name, tensor]));
@@ -226,8 +237,8 @@ class Opened implements OpenedVerifier {
     if (problems.length === 0) return;
     const architecture = this.info.architectures.join(", ") || this.plugin.name;
     throw new FormatError(
-      this.folder,
-      `expected the weights of ${architecture} as its config.json says, received them ${problems.join("; ")}`,
+      this.path,
+      `expected the weights of ${architecture} as its config says, received them ${problems.join("; ")}`,
       { hint: "Check that config.json and the weights belong together and that no shard is missing" },
     );
   }

@@ -6,11 +6,13 @@
  */
 import type { Backend } from "../core/tensor.ts";
 import { features, type WasmFeatures } from "./features.ts";
+import type { QuantisedType } from "./wasm/quantised.ts";
 import type { VocabularyMap } from "./wasm/vocabulary.ts";
 import type { AdapterFacts } from "./webgpu/device.ts";
 
 export type { WasmFeatures } from "./features.ts";
 export type { AdapterFacts } from "./webgpu/device.ts";
+export type { QuantisedType } from "./wasm/quantised.ts";
 export type { VocabularyMap } from "./wasm/vocabulary.ts";
 
 /** A backend's name, or `auto`: a real GPU where there is one, else WASM. */
@@ -92,4 +94,20 @@ export async function selectVocabulary(
 ): Promise<VocabularyMap> {
   const { selectVocabulary } = await import("./wasm/vocabulary.ts");
   return selectVocabulary(ids, counts, draftSize, targetSize);
+}
+
+/**
+ * Widens weights quantised in blocks to f32. Needs no backend; its code is loaded when it is called.
+ *
+ * @param blocks blocks of the type, one behind the other
+ * @param target f32, one entry for each entry of the blocks
+ * @throws {ShapeError} when these are no whole blocks, or the target has another length
+ */
+export async function dequantise(
+  type: QuantisedType,
+  blocks: Uint8Array,
+  target: Float32Array,
+): Promise<void> {
+  const { dequantise } = await import("./wasm/quantised.ts");
+  dequantise(type, blocks, target);
 }

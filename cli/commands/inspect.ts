@@ -6,7 +6,7 @@ import { size, style, table } from "../ui.ts";
 
 /** Defines the command. */
 export function define(command: Command, context: Context): void {
-  command.argument("<path>", "a model folder, or a .safetensors, .pt, .bin or .npy file")
+  command.argument("<path>", "a model folder, or a .safetensors, .pt, .bin, .npy or .gguf file")
     .description("Shows what a checkpoint or a tensor file holds, without loading it.");
   sharedFlags(command)
     .addHelpText(

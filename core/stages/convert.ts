@@ -15,7 +15,7 @@ import { AbortedError, ConfigError } from "../errors.ts";
 import type { Stage } from "../events.ts";
 import { writeJsonAtomic } from "../files.ts";
 import type { FileSpec, TensorSource } from "../formats/source.ts";
-import { findWeights, openWeights } from "../formats/weights.ts";
+import { findWeights, isGguf, openWeights, soleGguf } from "../formats/weights.ts";
 import { isHubModel, resolveModel } from "../hub.ts";
 import type { SpeculatorConfig } from "../plugin.ts";
 import type { Runtime } from "../runtime.ts";
@@ -103,9 +103,9 @@ export async function* convert(options: ConvertOptions, runtime: Runtime): Stage
   const kwargs = checkOptions(converter, options.algorithmKwargs ?? {});
   const verifier = options.verifier === undefined ? null : {
     nameOrPath: options.verifier,
-    config: await readConfigJson(await resolveModel(options.verifier, { files: "config", ...signal })),
+    config: await verifierConfig(await resolveModel(options.verifier, { files: "config", ...signal })),
   };
-  using source = await openWeights(place.weights);
+  using source = await openWeights(place.weights, runtime);
   const request: ConvertRequest = {
     source: describe(source, { config, where: place.folder, weights: place.weights }),
     verifier,
@@ -189,6 +189,12 @@ function describe(
   return { where: place.where, config: place.config, tensors };
 }
 
+async function verifierConfig(path: string): Promise<Record<string, unknown>> {
+  const gguf = await soleGguf(path);
+  if (gguf !== null) return await (await import("../formats/gguf_weights.ts")).readGgufConfig(gguf);
+  return await readConfigJson(isGguf(path) ? dirname(path) : path);
+}
+
 /** The verifier's weights, where the plan takes some. */
 async function openFilled(
   plan: ConvertPlan,
@@ -201,11 +207,11 @@ async function openFilled(
     });
   }
   using verifier = await openVerifier(options.verifier, runtime);
-  const source = await openWeights(verifier.folder);
+  const source = await openWeights(verifier.path, runtime);
   return {
     source,
     names: verifier.architecture.roles(verifier.info),
-    where: verifier.folder,
+    where: verifier.path,
     [Symbol.dispose]: () => source[Symbol.dispose](),
   };
 }

@@ -64,7 +64,7 @@ export async function prepareDraft(
     );
   }
   const algorithm = await plugin.load();
-  const verifier = await openVerifier(request.verifierNameOrPath, { registry });
+  const verifier = await openVerifier(request.verifierNameOrPath, from.runtime);
   try {
     const vocabulary = await vocabularyOf(request);
     if (vocabulary && vocabulary.t2d.length !== verifier.info.vocabSize) {

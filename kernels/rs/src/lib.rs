@@ -10,6 +10,7 @@ mod dtype;
 mod kernels;
 mod memory;
 mod pool;
+mod quantised;
 mod simd;
 mod table;
 mod vocabulary;
