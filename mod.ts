@@ -86,6 +86,7 @@ export { evaluate, type EvaluateOptions, type EvaluateResult } from "./core/stag
 export { type ExportOptions, exportSpeculator } from "./core/stages/export.ts";
 export { generate, type GenerateOptions, type GenerateResult } from "./core/stages/generate.ts";
 export { logged, type LoggedOptions } from "./core/stages/logged.ts";
+export { regenerate, type RegenerateOptions, type RegenerateResult } from "./core/stages/regenerate.ts";
 export { train, type TrainOptions, type TrainResult } from "./core/stages/train.ts";
 export { validate, type ValidateOptions, type ValidateResult } from "./core/stages/validate.ts";
 export { vocabMap, type VocabMapOptions, type VocabMapResult } from "./core/stages/vocab_map.ts";

@@ -30,6 +30,12 @@ const COMMANDS: readonly CommandEntry[] = [
     resumes: true,
   },
   {
+    name: "regenerate",
+    summary: "the answers of a data set written anew by the verifier",
+    load: () => import("./commands/regenerate.ts"),
+    resumes: true,
+  },
+  {
     name: "vocab-map",
     summary: "token frequencies to a draft vocabulary (d2t.npy, t2d.npy)",
     load: () => import("./commands/vocab_map.ts"),
@@ -69,6 +75,11 @@ const COMMANDS: readonly CommandEntry[] = [
     name: "plugins",
     summary: "the plugins there are",
     load: () => import("./commands/plugins.ts"),
+  },
+  {
+    name: "engines",
+    summary: "where text and hidden states come from, and how a server for them is started",
+    load: () => import("./commands/engines.ts"),
   },
   {
     name: "doctor",

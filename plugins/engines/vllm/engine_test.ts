@@ -38,7 +38,7 @@ const INFO: VerifierInfo = {
 
 const LAYERS = [1, 3, 6];
 const SAMPLES = [5, 1, 9, 3].map((length, i) => Int32Array.from({ length }, (_, j) => (7 * i + 3 * j) % 50));
-const QUICK: VllmSettings = { backoffMs: 2, appearMs: 500, limitMs: 5000 };
+const QUICK: VllmSettings = { backoffMs: 2, appearMs: 10_000, limitMs: 20_000 };
 
 /** An engine on a stand-in. */
 async function withServer(
@@ -105,7 +105,8 @@ const PASSING: readonly Fault[] = [
 ];
 for (const fault of PASSING) {
   Deno.test(`a server that is "${fault}" once gives the same states`, async () => {
-    await withServer({ fault: first(fault) }, async (engine, server) => {
+    const settings = fault === "missing" ? { appearMs: 100 } : {};
+    await withServer({ fault: first(fault), settings }, async (engine, server) => {
       await checkStates(engine);
       const again = fault === "slow" || fault === "late" ? 0 : 1;
       assert.equal(server.bodies.length, SAMPLES.length + again);
