@@ -23,6 +23,7 @@ export type InitInput = RequestInfo | URL | Response | BufferSource | WebAssembl
 export interface InitOutput {
     readonly memory: WebAssembly.Memory;
     readonly count_tokens: (a: number, b: number, c: number, d: number, e: number, f: number, g: any) => number;
+    readonly dequantise: (a: number, b: number, c: number, d: number) => number;
     readonly kernel_names: () => [number, number];
     readonly memory_give: (a: number, b: number) => void;
     readonly memory_take: (a: number, b: number) => number;

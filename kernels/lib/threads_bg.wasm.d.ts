@@ -1,6 +1,7 @@
 /* tslint:disable */
 /* eslint-disable */
 export const count_tokens: (a: number, b: number, c: number, d: number, e: number, f: number, g: any) => number;
+export const dequantise: (a: number, b: number, c: number, d: number) => number;
 export const kernel_names: () => [number, number];
 export const memory_give: (a: number, b: number) => void;
 export const memory_take: (a: number, b: number) => number;

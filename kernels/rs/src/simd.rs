@@ -75,28 +75,41 @@ pub unsafe fn max_of(x: *const f32, n: usize, least: f32) -> f32 {
     }
 }
 
-/// eˣ: `2ⁿ · eʳ` with |r| ≤ ln 2 / 2 and the Taylor polynomial of degree 7, whose rest is 5e-9. Zero below −87.3, infinite
-/// above 88.7.
+/// eˣ of several vectors at once: `2ⁿ · eʳ` with |r| ≤ ln 2 / 2 and the Taylor polynomial of degree 7, whose rest is 5e-9.
+/// Zero below −87.3, infinite above 88.7. Two at once take little longer than one: the constants are loaded once for both.
 #[inline(always)]
-pub fn exp(x: v128) -> v128 {
+pub fn exps<const N: usize>(x: [v128; N]) -> [v128; N] {
     // ln 2 in two parts, the first with zeros at its end so that its product with n is exact.
     const LN2_HIGH: f32 = 0.693_145_75;
     const LN2_LOW: f32 = 1.428_606_8e-6;
     // Added to a small number it leaves that, rounded, in the last bits.
     const ROUND: f32 = 12_582_912.0;
     // `pmin` and `pmax` are one instruction each and keep a NaN on the left.
-    let bounded = f32x4_pmin(f32x4_pmax(x, f32x4_splat(-87.3)), f32x4_splat(88.8));
-    let shifted = fma(bounded, f32x4_splat(core::f32::consts::LOG2_E), f32x4_splat(ROUND));
-    let n = f32x4_sub(shifted, f32x4_splat(ROUND));
-    let r = fma(n, f32x4_splat(-LN2_HIGH), bounded);
-    let r = fma(n, f32x4_splat(-LN2_LOW), r);
-    let mut p = f32x4_splat(1.0 / 5040.0);
-    for factor in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        p = fma(p, r, f32x4_splat(factor));
+    let bounded = x.map(|x| f32x4_pmin(f32x4_pmax(x, f32x4_splat(-87.3)), f32x4_splat(88.8)));
+    let shifted = bounded.map(|x| fma(x, f32x4_splat(core::f32::consts::LOG2_E), f32x4_splat(ROUND)));
+    let mut r = [ZERO; N];
+    for i in 0..N {
+        let n = f32x4_sub(shifted[i], f32x4_splat(ROUND));
+        let high = fma(n, f32x4_splat(-LN2_HIGH), bounded[i]);
+        r[i] = fma(n, f32x4_splat(-LN2_LOW), high);
     }
-    let power = i32x4_add(i32x4_shl(shifted, 23), i32x4_splat(127 << 23));
-    let result = f32x4_mul(p, power);
-    v128_andnot(result, f32x4_lt(x, f32x4_splat(-87.3)))
+    let mut p = [f32x4_splat(1.0 / 5040.0); N];
+    for factor in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        for i in 0..N {
+            p[i] = fma(p[i], r[i], f32x4_splat(factor));
+        }
+    }
+    for i in 0..N {
+        let power = i32x4_add(i32x4_shl(shifted[i], 23), i32x4_splat(127 << 23));
+        p[i] = v128_andnot(f32x4_mul(p[i], power), f32x4_lt(x[i], f32x4_splat(-87.3)));
+    }
+    p
+}
+
+/// eˣ, see [`exps`].
+#[inline(always)]
+pub fn exp(x: v128) -> v128 {
+    exps([x])[0]
 }
 
 /// eˣ of one number, the same as [`exp`] in a lane.

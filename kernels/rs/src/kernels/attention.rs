@@ -202,6 +202,13 @@ pub unsafe fn exponentials(s: *mut f32, n: usize, shift: f32) -> f32 {
         let m = f32x4_splat(shift);
         let mut acc = ZERO;
         let mut i = 0;
+        while i + 8 <= n {
+            let e = exps([f32x4_sub(load(s.add(i)), m), f32x4_sub(load(s.add(i + 4)), m)]);
+            store(s.add(i), e[0]);
+            store(s.add(i + 4), e[1]);
+            acc = f32x4_add(f32x4_add(acc, e[0]), e[1]);
+            i += 8;
+        }
         while i + 4 <= n {
             let e = exp(f32x4_sub(load(s.add(i)), m));
             store(s.add(i), e);

@@ -109,13 +109,28 @@ fn sigmoid(x: v128) -> v128 {
     f32x4_div(one, f32x4_add(one, exp(f32x4_neg(x))))
 }
 
+/// `silu(gate) · up` of several vectors.
+#[inline(always)]
+fn gated<const N: usize>(gate: [v128; N], up: [v128; N]) -> [v128; N] {
+    let one = f32x4_splat(1.0);
+    let e = exps(gate.map(|g| f32x4_neg(g)));
+    core::array::from_fn(|i| {
+        f32x4_mul(f32x4_mul(gate[i], f32x4_div(one, f32x4_add(one, e[i]))), up[i])
+    })
+}
+
 /// `silu(gate) · up`. Arguments: gate, up, out.
 pub unsafe fn swiglu(args: Args, begin: usize, end: usize, _thread: usize) {
     let (gate, up, out) = (args.input::<f32>(0), args.input::<f32>(1), args.output::<f32>(2));
     unsafe {
-        zip((gate.add(begin), up.add(begin), out.add(begin)), end - begin, false, |g, u| {
-            f32x4_mul(f32x4_mul(g, sigmoid(g)), u)
-        })
+        let mut i = begin;
+        while i + 8 <= end {
+            let y = gated([load(gate.add(i)), load(gate.add(i + 4))], [load(up.add(i)), load(up.add(i + 4))]);
+            store(out.add(i), y[0]);
+            store(out.add(i + 4), y[1]);
+            i += 8;
+        }
+        zip((gate.add(i), up.add(i), out.add(i)), end - i, false, |g, u| gated([g], [u])[0]);
     }
 }
 

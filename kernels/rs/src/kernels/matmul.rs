@@ -172,96 +172,98 @@ unsafe fn edge(
     }
 }
 
-/// `R × C` dot products over `depth` entries; whole eights of `a` lie in the order of [`Element::half8`]. Each is summed in
-/// one order, whatever R and C: a row's products do not depend on the rows beside it, so a model's answer to a token does
-/// not depend on how many it is given at once.
+/// Lanes of `R × C` dot products over whole fours of `depth` entries; whole eights of `a` lie in the order of
+/// [`Element::half8`]. Each is summed in one order, whatever R and C: a row's products do not depend on the rows beside it,
+/// so a model's answer to a token does not depend on how many it is given at once.
 #[inline(always)]
-unsafe fn dots<T: Element, const R: usize, const C: usize>(
-    a: *const f32,
-    a_stride: usize,
-    b: *const T,
-    b_stride: usize,
+unsafe fn lanes<T: Element, const R: usize, const C: usize>(
+    (a, a_stride): (*const f32, usize),
+    (b, b_stride): (*const T, usize),
     depth: usize,
-) -> [[f32; C]; R] {
+) -> [[v128; C]; R] {
     unsafe {
         let mut acc = [[ZERO; C]; R];
         let mut k = 0;
         while k + 8 <= depth {
             for half in 0..2 {
-                let mut y = [ZERO; C];
-                for (c, y) in y.iter_mut().enumerate() {
-                    *y = T::half8(b.add(c * b_stride + k), half);
-                }
-                for (r, row) in acc.iter_mut().enumerate() {
-                    let x = load(a.add(r * a_stride + k + 4 * half));
-                    for c in 0..C {
-                        row[c] = fma(x, y[c], row[c]);
-                    }
-                }
+                step::<R, C>(
+                    &mut acc,
+                    |r| load(a.add(r * a_stride + k + 4 * half)),
+                    |c| T::half8(b.add(c * b_stride + k), half),
+                );
             }
             k += 8;
         }
         while k + 4 <= depth {
-            for c in 0..C {
-                let y = T::load4(b.add(c * b_stride + k));
-                for (r, row) in acc.iter_mut().enumerate() {
-                    row[c] = fma(load(a.add(r * a_stride + k)), y, row[c]);
-                }
-            }
+            step::<R, C>(&mut acc, |r| load(a.add(r * a_stride + k)), |c| T::load4(b.add(c * b_stride + k)));
             k += 4;
         }
-        let mut result = [[0f32; C]; R];
-        // Four sums at once where there are four, each in the order of `sum`.
-        if R == 4 {
-            for c in 0..C {
-                let total = sums([acc[0][c], acc[1][c], acc[2][c], acc[3][c]]);
-                for (r, row) in result.iter_mut().enumerate() {
-                    row[c] = total[r];
-                }
-            }
-        } else if C % 4 == 0 {
-            for r in 0..R {
-                for c in (0..C).step_by(4) {
-                    let total = sums([acc[r][c], acc[r][c + 1], acc[r][c + 2], acc[r][c + 3]]);
-                    result[r][c..c + 4].copy_from_slice(&total);
-                }
-            }
-        } else {
-            for r in 0..R {
-                for c in 0..C {
-                    result[r][c] = sum(acc[r][c]);
-                }
-            }
-        }
-        while k < depth {
-            for c in 0..C {
-                let y = T::load1(b.add(c * b_stride + k));
-                for (r, row) in result.iter_mut().enumerate() {
-                    row[c] += *a.add(r * a_stride + k) * y;
-                }
-            }
-            k += 1;
-        }
-        result
+        acc
     }
 }
 
-/// The sums of the lanes of four vectors.
+/// One vector of each row times one of each column. The rows' stay in registers, the columns' come in turn.
 #[inline(always)]
-fn sums(v: [v128; 4]) -> [f32; 4] {
-    let [p, q, r, s] = transpose(v);
-    let total = f32x4_add(f32x4_add(p, r), f32x4_add(q, s));
-    [
-        f32x4_extract_lane::<0>(total),
-        f32x4_extract_lane::<1>(total),
-        f32x4_extract_lane::<2>(total),
-        f32x4_extract_lane::<3>(total),
-    ]
+unsafe fn step<const R: usize, const C: usize>(
+    acc: &mut [[v128; C]; R],
+    x: impl Fn(usize) -> v128,
+    y: impl Fn(usize) -> v128,
+) {
+    let x: [v128; R] = core::array::from_fn(x);
+    for c in 0..C {
+        let y = y(c);
+        for r in 0..R {
+            acc[r][c] = fma(x[r], y, acc[r][c]);
+        }
+    }
 }
 
-/// Dot products of every row of `a` with every row of `b`: `out[i][j] = a_i · b_j`, or added to it. See [`dots`] for the order
-/// of `a`.
-#[allow(clippy::too_many_arguments)]
+/// Dot products of R rows with `C` neighbouring columns, four, eight …, written or added to `out`.
+#[inline(always)]
+unsafe fn tile<T: Element, const R: usize, const C: usize>(
+    a: (*const f32, usize),
+    b: (*const T, usize),
+    depth: usize,
+    out: (*mut f32, usize),
+    add: bool,
+) {
+    unsafe {
+        let all = lanes::<T, R, C>(a, b, depth);
+        for c in (0..C).step_by(4) {
+            for (r, l) in all.iter().enumerate() {
+                let mut found = sums([l[c], l[c + 1], l[c + 2], l[c + 3]]);
+                for k in depth / 4 * 4..depth {
+                    let y = |i: usize| T::load1(b.0.add((c + i) * b.1 + k));
+                    found = f32x4_add(found, f32x4_mul(splat(a.0.add(r * a.1 + k)), f32x4(y(0), y(1), y(2), y(3))));
+                }
+                let p = out.0.add(r * out.1 + c);
+                store(p, if add { f32x4_add(load(p), found) } else { found });
+            }
+        }
+    }
+}
+
+/// One dot product, summed as the others are.
+#[inline(always)]
+unsafe fn dot1<T: Element>(a: *const f32, b: *const T, depth: usize) -> f32 {
+    unsafe {
+        let mut total = sum(lanes::<T, 1, 1>((a, 0), (b, 0), depth)[0][0]);
+        for k in depth / 4 * 4..depth {
+            total += *a.add(k) * T::load1(b.add(k));
+        }
+        total
+    }
+}
+
+/// The sums of the lanes of four vectors, each in the order of [`sum`].
+#[inline(always)]
+fn sums(v: [v128; 4]) -> v128 {
+    let [p, q, r, s] = transpose(v);
+    f32x4_add(f32x4_add(p, r), f32x4_add(q, s))
+}
+
+/// Dot products of every row of `a` with every row of `b`: `out[i][j] = a_i · b_j`, or added to it. See [`lanes`] for the
+/// order of `a`.
 #[inline(always)]
 pub unsafe fn all_dots<T: Element>(
     (m, n, depth): (usize, usize, usize),
@@ -270,57 +272,44 @@ pub unsafe fn all_dots<T: Element>(
     (out, out_stride): (*mut f32, usize),
     add: bool,
 ) {
+    // As many sums at once as it takes for none to wait for itself, and as registers hold.
     macro_rules! block {
         ($i:expr, $j:expr, $r:literal, $c:literal) => {
-            let found = dots::<T, $r, $c>(a.add($i * a_stride), a_stride, b.add($j * b_stride), b_stride, depth);
-            for r in 0..$r {
-                for c in 0..$c {
-                    let p = out.add(($i + r) * out_stride + $j + c);
-                    *p = if add { *p + found[r][c] } else { found[r][c] };
-                }
-            }
+            tile::<T, $r, $c>(
+                (a.add($i * a_stride), a_stride),
+                (b.add($j * b_stride), b_stride),
+                depth,
+                (out.add($i * out_stride + $j), out_stride),
+                add,
+            )
         };
     }
     unsafe {
-        let mut j = 0;
-        if m == 1 {
-            // As many sums as it takes for none to wait for itself.
-            while j + 8 <= n {
-                block!(0, j, 1, 8);
-                j += 8;
+        let (mut j, pairs) = (0, m / 2 * 2);
+        while j + 8 <= n {
+            for i in (0..pairs).step_by(2) {
+                block!(i, j, 2, 4);
+                block!(i, j + 4, 2, 4);
             }
+            if pairs < m {
+                block!(pairs, j, 1, 8);
+            }
+            j += 8;
         }
         while j + 4 <= n {
-            let mut i = 0;
-            while i + 4 <= m {
-                block!(i, j, 4, 2);
-                block!(i, j + 2, 4, 2);
-                i += 4;
+            for i in (0..pairs).step_by(2) {
+                block!(i, j, 2, 4);
             }
-            match m - i {
-                1 => {
-                    block!(i, j, 1, 4);
-                }
-                2 => {
-                    block!(i, j, 2, 4);
-                }
-                3 => {
-                    block!(i, j, 3, 2);
-                    block!(i, j + 2, 3, 2);
-                }
-                _ => {}
+            if pairs < m {
+                block!(pairs, j, 1, 4);
             }
             j += 4;
         }
         while j < n {
-            let mut i = 0;
-            while i + 4 <= m {
-                block!(i, j, 4, 1);
-                i += 4;
-            }
-            while i < m {
-                block!(i, j, 1, 1);
-                i += 1;
+            for i in 0..m {
+                let p = out.add(i * out_stride + j);
+                let found = dot1(a.add(i * a_stride), b.add(j * b_stride), depth);
+                *p = if add { *p + found } else { found };
             }
             j += 1;
         }
