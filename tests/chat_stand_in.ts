@@ -82,14 +82,7 @@ async function respond(request: ChatRequest, answer: ChatAnswer): Promise<Respon
   const { status = 200, delayMs = 0, dropped, body } = answer;
   if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
   if (dropped) {
-    return new Response(
-      new ReadableStream({
-        start(controller) {
-          controller.enqueue(new TextEncoder().encode('{"choices": '));
-          setTimeout(() => controller.error(new Error("gone")), 0);
-        },
-      }),
-    );
+    return cutOff('{"choices": ');
   }
   if (body !== undefined) return new Response(body, { status });
   if (status !== 200) return Response.json({ error: { message: "This is the reason." } }, { status });
@@ -100,6 +93,17 @@ async function respond(request: ChatRequest, answer: ChatAnswer): Promise<Respon
     }],
     usage: { prompt_tokens: 10, completion_tokens: 3 },
   });
+}
+
+/** An answer whose connection ends before the length that was announced. */
+export function cutOff(text: string): Response {
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      controller.enqueue(new TextEncoder().encode(text));
+      controller.close();
+    },
+  });
+  return new Response(body, { headers: { "content-length": String(text.length + 1000) } });
 }
 
 /** The answer that is given to a conversation: it tells what came before. */

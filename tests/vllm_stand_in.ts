@@ -1,6 +1,7 @@
 /** A server that speaks vLLM's protocol for hidden states, states made up, faults on demand. */
 import { join } from "node:path";
 import { writeSafetensors } from "../core/formats/safetensors.ts";
+import { cutOff } from "./chat_stand_in.ts";
 
 /** What goes wrong with one completion. */
 export type Fault =
@@ -141,14 +142,7 @@ class Server implements StandIn {
         await this.#pause(30_000);
         break;
       case "dropped":
-        return new Response(
-          new ReadableStream({
-            start(controller) {
-              controller.enqueue(new TextEncoder().encode('{"id": "x", '));
-              setTimeout(() => controller.error(new Error("gone")), 0);
-            },
-          }),
-        );
+        return cutOff('{"id": "x", ');
     }
     const path = join(this.folder, `cmpl-${n}.safetensors`);
     await this.#leave(path, prompt, fault);
