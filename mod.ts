@@ -30,6 +30,7 @@ export * from "./core/events.ts";
 export * from "./core/plugin.ts";
 export * from "./core/tensor.ts";
 export type { PackedBatch } from "./core/data/batch.ts";
+export type { Dequantise, QuantisedType } from "./core/formats/gguf.ts";
 export type { FileSpec, RowRange } from "./core/formats/source.ts";
 export type { AdamWStep, OptimizerOps } from "./core/optim.ts";
 export { createRegistry, type PluginEntry, type Registry } from "./core/registry.ts";
@@ -123,6 +124,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     ops,
     openBackend: async () => await kernels.open(device === "auto" ? await kind() : device),
     selectVocabulary: kernels.selectVocabulary,
+    dequantise: kernels.dequantise,
     ...(options.signal ? { signal: options.signal } : {}),
   };
 }
