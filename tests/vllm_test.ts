@@ -51,11 +51,12 @@ async function startServer(folder: string): Promise<{ readonly endpoint: string 
     ...["--", ...flags],
   ]);
   assert.equal(printed.code, 0, printed.err);
-  const [program, ...words]: string[] = JSON.parse(printed.out).command;
-  assert.equal(program, "vllm");
+  const [program, serve, model, ...words]: string[] = JSON.parse(printed.out).command;
+  assert.deepEqual([program, serve, model], ["vllm", "serve", VERIFIER]);
   const venv = Deno.env.get("VLLM_VENV")!;
   const child = new Deno.Command(join(venv, "bin", "python"), {
-    args: ["-m", "vllm.entrypoints.cli.main", ...words],
+    // What `vllm serve` runs: an environment made of wheels put together by hand has no such program.
+    args: ["-m", "vllm.entrypoints.openai.api_server", "--model", VERIFIER, ...words],
     env: {
       LD_PRELOAD: [...await preloaded(), join(venv, "lib", "libiomp5.so")].join(":"),
       VLLM_CPU_KVCACHE_SPACE: "1",
@@ -64,9 +65,10 @@ async function startServer(folder: string): Promise<{ readonly endpoint: string 
       HF_HUB_OFFLINE: "1",
     },
     stdin: "null",
-    stdout: "null",
-    stderr: "null",
+    stdout: "piped",
+    stderr: "piped",
   }).spawn();
+  const log = Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
   let ended = false;
   child.status.then(() => ended = true);
   const endpoint = `http://127.0.0.1:${port}`;
@@ -75,13 +77,15 @@ async function startServer(folder: string): Promise<{ readonly endpoint: string 
     async [Symbol.asyncDispose]() {
       if (!ended) child.kill("SIGTERM");
       await child.status;
+      await log;
     },
   };
   for (const start = performance.now(); !await isHealthy(endpoint);) {
     if (ended || performance.now() - start > 300_000) {
       await server[Symbol.asyncDispose]();
+      const last = (await log).join("").slice(-2000);
       throw new Error(
-        ended ? "the server ended before it was ready" : "the server was not ready within 300 s",
+        `the server ${ended ? "ended before it was ready" : "was not ready within 300 s"}:\n${last}`,
       );
     }
     await pauseFor(500);
