@@ -83,6 +83,18 @@ export type { Coverage, SelectVocabulary } from "./core/data/vocabulary.ts";
 export type { ScheduleName } from "./core/schedule.ts";
 export { convert, type ConvertOptions, type ConvertResult } from "./core/stages/convert.ts";
 export { datagen, type DatagenOptions, type DatagenResult } from "./core/stages/datagen.ts";
+export type { RecordOptions } from "./core/stages/_data_records.ts";
+export {
+  type InspectedSample,
+  inspectSamples,
+  type InspectSamplesOptions,
+  type InspectSamplesResult,
+} from "./core/stages/inspect_samples.ts";
+export {
+  mergeSamples,
+  type MergeSamplesOptions,
+  type MergeSamplesResult,
+} from "./core/stages/merge_samples.ts";
 export { evaluate, type EvaluateOptions, type EvaluateResult } from "./core/stages/evaluate.ts";
 export { type ExportOptions, exportSpeculator } from "./core/stages/export.ts";
 export { generate, type GenerateOptions, type GenerateResult } from "./core/stages/generate.ts";

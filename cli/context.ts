@@ -47,7 +47,8 @@ export function requiredFlags(
   });
   const usage = (option: Option) => option.flags.replace(/^(-\w), --\S+/, "$1");
   command.usage(`${options.map(usage).join(" ")} [options]`);
-  command.hook("preAction", () => {
+  command.hook("preAction", (_, asked) => {
+    if (asked !== command) return; // a command below it has flags of its own
     const missing = options.filter((option) => command.getOptionValue(option.attributeName()) === undefined);
     if (missing.length === 0) return;
     const names = missing.map((option) => option.flags.replace(/^-\w, /, "")).join(" and ");

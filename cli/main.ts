@@ -108,6 +108,7 @@ export async function main(args: readonly string[], context: Context): Promise<n
   const program = new Command("speculators")
     .description("Speculative decoding: train a small draft model that lets a large one answer faster.")
     .option("--verbose", "show where an error happened")
+    .enablePositionalOptions() // flags behind a command's name are that command's
     .helpOption("-h, --help", "show this")
     .helpCommand("help [command]", "what a command does, and its flags")
     .addHelpText("after", EXAMPLES);

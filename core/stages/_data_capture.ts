@@ -16,6 +16,8 @@ export interface Pending {
   readonly ids: Int32Array;
   /** 1 where one is trained on. */
   readonly lossMask: Uint8Array;
+  /** Whether its file is there: then it is worked along with the others of its batch, but not written. */
+  readonly known: boolean;
 }
 
 /** What capturing works with. */
@@ -100,13 +102,11 @@ export class Capture implements AsyncDisposable {
     this.#computing += performance.now() - start;
     await Promise.all(this.#writes);
     const { store, dtype } = this.#parts;
-    this.#writes = samples.map(({ index, ids, lossMask }, i) =>
-      store.write(index, {
-        inputIds: ids,
-        lossMask,
-        hidden: states[i]!.map((state) => convert(state, dtype)),
-      })
-    );
+    this.#writes = samples.flatMap(({ ids, index, known, lossMask }, i) => {
+      if (known) return [];
+      const hidden = states[i]!.map((state) => convert(state, dtype));
+      return [store.write(index, { inputIds: ids, lossMask, hidden })];
+    });
     for (const write of this.#writes) write.catch(() => {}); // reported when it is awaited
     this.#tokens += samples.reduce((sum, { ids }) => sum + ids.length, 0);
   }

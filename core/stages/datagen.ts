@@ -126,7 +126,8 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
   await using capture = new Capture({ runtime, verifier, plugin, store, dtype, config, ...endpoint });
   const run: Run = { options, records, store, there, cost, capture, signal: runtime.signal };
   const made = yield* makeSamples(run);
-  if (made.samples === 0) throw nothingUsable(options, records, made.rejections);
+  // A shard may have none; the others then have them.
+  if (made.samples === 0 && !options.shard) throw nothingUsable(options, records, made.rejections);
   for (const text of made.rejections.sentences(records.order.length)) yield note(text, "warning");
   const beyond = [...there].filter((index) => index >= made.samples).length;
   if (beyond > 0) {
@@ -190,6 +191,19 @@ async function* makeSamples(run: Run): Stage<Made> {
     unit: "samples",
     detail: `${tokens} tokens`,
   });
+  /** Passes on what waits, unless all of it is there; what was passed on before is computed then. */
+  const flush = async (place: number): Promise<boolean> => {
+    const batch = waiting, before = taken;
+    [waiting, waitingTokens] = [[], 0];
+    if (batch.every(({ known }) => known)) {
+      computed = place;
+      return true;
+    }
+    await capture.add(batch);
+    taken = place;
+    if (before > 0) computed = before;
+    return before > 0;
+  };
   for (let place = 0; place < order.length; place++) {
     await turn(signal);
     const { found, line, path } = await records.read(place);
@@ -201,26 +215,21 @@ async function* makeSamples(run: Run): Stage<Made> {
     }
     const { ids, lossMask } = found;
     countTokens(frequencies, found.counted.ids, found.counted.lossMask);
-    const known = there.has(index) && await isSame(store, index, ids);
-    if (known || index >= startIdx) {
+    if (index >= startIdx || there.has(index)) {
       lengths.set(index, ids.length);
       tokens += ids.length;
       trainedTokens += lossMask.reduce((a, b) => a + b, 0);
     }
-    if (!known && index >= startIdx) {
-      const full = waitingTokens + ids.length > budget || waiting.length >= batchSize;
-      if (full && waiting.length > 0) {
-        await capture.add(waiting);
-        // The batch before this one is computed now.
-        if (taken > 0) yield progress(computed = taken);
-        taken = place;
-        waiting = [];
-        waitingTokens = 0;
+    const known = there.has(index) && await isSame(store, index, ids);
+    if (index >= startIdx) {
+      // Batches are the same wherever a run begins: a sum's rounding depends on what is computed beside it.
+      if ((waitingTokens + ids.length > budget || waiting.length >= batchSize) && waiting.length > 0) {
+        if (await flush(place)) yield progress(computed);
       }
       // Copies: a view would keep all that was encoded in memory.
-      waiting.push({ index, ids: ids.slice(), lossMask: lossMask.slice() });
+      waiting.push({ index, ids: ids.slice(), lossMask: lossMask.slice(), known });
       waitingTokens += ids.length;
-      fresh++;
+      if (!known) fresh++;
     }
     index++;
     if (!told && capture.tokens > 0) {
@@ -229,10 +238,10 @@ async function* makeSamples(run: Run): Stage<Made> {
       if (left > 0) yield note(describeRest(left / capture.rate, capture.rate));
     }
   }
-  if (waiting.length > 0) await capture.add(waiting);
+  await flush(order.length);
   await capture.finish();
   if (computed < order.length) yield progress(order.length);
-  if (index > 0) await rejectedFile.commit();
+  if (index > 0 || options.shard) await rejectedFile.commit();
   return { samples: index, fresh, tokens, trainedTokens, frequencies, lengths, rejections };
 }
 
