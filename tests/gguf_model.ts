@@ -29,7 +29,7 @@ export async function llamaAsGguf(
   folder: string,
   store: (tensor: HostTensor, name: string) => Pick<StoredTensor, "type" | "bytes"> | null = () => null,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const config = JSON.parse(await Deno.readTextFile(join(folder, "config.json"))) as LlamaConfig;
+  const config = whole(JSON.parse(await Deno.readTextFile(join(folder, "config.json"))));
   using source = await openWeights(folder);
   const tensors: StoredTensor[] = [];
   for (const name of source.names()) {
@@ -47,8 +47,20 @@ export async function llamaAsGguf(
   return ggufFile({ metadata: metadataOf(config), tensors });
 }
 
+/** With what transformers takes where a field is absent. */
+function whole(config: LlamaConfig): LlamaConfig {
+  const { rope_theta, rms_norm_eps, num_key_value_heads, num_attention_heads } = config;
+  return {
+    ...config,
+    rope_theta: rope_theta ?? 10000,
+    rms_norm_eps: rms_norm_eps ?? 1e-6,
+    num_key_value_heads: num_key_value_heads ?? num_attention_heads ?? 1,
+  };
+}
+
 /** The metadata that stand for a config. */
-export function metadataOf(config: LlamaConfig): Record<string, GgufValue> {
+export function metadataOf(given: LlamaConfig): Record<string, GgufValue> {
+  const config = whole(given);
   const u32 = (name: string) => ({ u32: Number(config[name]) });
   const headDim = Number(
     config["head_dim"] ?? Number(config["hidden_size"]) / Number(config["num_attention_heads"]),

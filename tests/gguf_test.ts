@@ -2,16 +2,18 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { ConfigError, FormatError, NotFoundError } from "../core/errors.ts";
-import { toFloat32 } from "../core/formats/dtype.ts";
+import { convert as cast, toFloat32 } from "../core/formats/dtype.ts";
 import { readGgufConfig } from "../core/formats/gguf_weights.ts";
 import { openWeights } from "../core/formats/weights.ts";
 import { testFolder } from "../core/formats/_test_folder.ts";
 import { inspect } from "../core/inspect.ts";
 import { openVerifier } from "../core/verifier.ts";
 import { dequantise, open } from "../kernels/mod.ts";
+import { convert, createRuntime, finish } from "../mod.ts";
 import { builtins } from "../plugins/mod.ts";
 import { golden, goldenJson } from "./golden.ts";
 import { ggufFile } from "./gguf_file.ts";
+import { floats, SIZES, writeEagle3 } from "./research.ts";
 import { llamaAsGguf, type LlamaConfig, metadataOf, toQ8 } from "./gguf_model.ts";
 
 const options = { registry: builtins(), dequantise };
@@ -257,4 +259,42 @@ Deno.test("a GGUF file that is not there is not found", async () => {
     openVerifier(path, options),
     (error) => error instanceof NotFoundError && error.message.includes(path),
   );
+});
+
+Deno.test("a draft's embedding and head are filled in from a verifier in a GGUF file", async () => {
+  await using folder = await testFolder();
+  const { hidden, vocab, draftVocab } = SIZES, embed = floats([vocab, hidden], 7, "f32");
+  const config = {
+    hidden_size: hidden,
+    intermediate_size: SIZES.intermediate,
+    num_hidden_layers: 4,
+    num_attention_heads: SIZES.heads,
+    num_key_value_heads: SIZES.kvHeads,
+    vocab_size: vocab,
+    max_position_embeddings: 64,
+    rms_norm_eps: 1e-5,
+    rope_theta: 10000,
+  };
+  const tensors = [{ name: "token_embd.weight", shape: embed.shape, type: 0, bytes: embed.bytes }];
+  const verifier = await folder.put("model.gguf", ggufFile({ metadata: metadataOf(config), tensors }));
+  await writeEagle3(folder.at("source"), { change: (tensors) => tensors.delete("lm_head.weight") });
+  await finish(convert(
+    {
+      model: folder.at("source"),
+      algorithm: "eagle3",
+      verifier,
+      outputPath: folder.at("out"),
+      fillFromVerifier: ["embed_tokens", "lm_head"],
+    },
+    await createRuntime({ device: "wasm" }),
+  ));
+  using written = await openWeights(folder.at("out"));
+  const rounded = cast(embed, "bf16");
+  assert.deepEqual(await written.read("embed_tokens.weight"), rounded);
+  const { bytes } = await written.read("lm_head.weight"), row = hidden * 2;
+  for (let i = 0; i < draftVocab; i++) {
+    const id = i * 3 + i % 2;
+    const expected = rounded.bytes.subarray(id * row, (id + 1) * row);
+    assert.deepEqual(bytes.slice(i * row, (i + 1) * row), expected.slice(), `row ${i}`);
+  }
 });

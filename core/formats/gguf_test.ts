@@ -171,3 +171,26 @@ Deno.test("other formats, versions, types and alignments are refused", async () 
   await refused({ metadata: { "general.alignment": { text: "wide" } }, tensors }, /alignment/);
   await refused({ metadata: { "split.count": { u32: 3 } }, tensors }, /in one file, received one of 3 parts/);
 });
+
+Deno.test("whatever bytes change in a header, it is read or refused in words, soon", async () => {
+  await using folder = await testFolder();
+  const bytes = ggufFile({
+    metadata: { "general.architecture": { text: "llama" }, list: { texts: ["one", "two"] }, n: { u64: 5n } },
+    tensors: [floats("a", [4]), q8("w", 2)],
+  });
+  const header = bytes.length - 16 - 16 - 136;
+  let read = 0, refusals = 0;
+  for (let i = 0; i < 300; i++) {
+    const changed = bytes.slice(), at = Math.imul(i, 2654435761) >>> 8;
+    changed[at % header] = [0, 1, 0x7f, 0x80, 0xff, i & 255][i % 6]!;
+    const path = await folder.put("x.gguf", changed);
+    try {
+      using file = await openGguf(path);
+      read += file.names().length > 0 ? 1 : 0;
+    } catch (error) {
+      assert.ok(error instanceof FormatError, `byte ${at % header}: ${error}`);
+      refusals++;
+    }
+  }
+  assert.ok(read > 20 && refusals > 20, `${read} read, ${refusals} refused`);
+});
