@@ -48,7 +48,7 @@ export async function chatStandIn(
       headers = request.headers;
       if (pathname === "/v1/models") {
         return Response.json({
-          data: [{ id: "org/the-model" }, { id: "other" }],
+          data: [{ id: "org/the-model", max_model_len: 10_000 }, { id: "small", max_model_len: 100 }],
         });
       }
       if (pathname !== "/v1/chat/completions") {

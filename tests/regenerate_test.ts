@@ -127,6 +127,27 @@ Deno.test("flags of sampling, the model and the key are handed on", async () => 
   });
 });
 
+Deno.test("an answer may be as long as the server has room for", async () => {
+  await inFolder(async (at) => {
+    // As vLLM does: more than there is room for is refused.
+    await using server = await chatStandIn(({ max_tokens, model }) =>
+      max_tokens !== undefined && max_tokens as number > (model === "small" ? 90 : 9000)
+        ? { status: 400 }
+        : {}
+    );
+    const { endpoint } = server;
+    await run(at, { endpoint, model: "small", limit: 1, outfile: at("small.jsonl") });
+    assert.deepEqual(server.requests.map(({ max_tokens }) => max_tokens), [undefined, undefined]);
+    await run(at, { endpoint, maxTokens: 9500, limit: 1, outfile: at("close.jsonl") });
+    assert.deepEqual(server.requests.slice(2).map(({ max_tokens }) => max_tokens), [
+      9500,
+      undefined,
+      9500,
+      undefined,
+    ]);
+  });
+});
+
 Deno.test("reasoning is kept with its answer, not told to later turns", async () => {
   for (const field of ["reasoning_content", "reasoning"]) {
     await inFolder(async (at) => {

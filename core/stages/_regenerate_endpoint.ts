@@ -1,6 +1,6 @@
 /** Answers from a server that speaks OpenAI's protocol. */
 import { apiBase, servedModel } from "../endpoint.ts";
-import { EndpointError } from "../errors.ts";
+import { AbortedError, EndpointError } from "../errors.ts";
 import { type JsonRequest, requestJson } from "../json_request.ts";
 import type { Message } from "../text/chat_template.ts";
 import type { Answer, AnswerSampling, Author } from "./_regenerate_author.ts";
@@ -39,9 +39,16 @@ export async function openEndpointAuthor(options: EndpointOptions): Promise<Auth
     ...(signal ? { signal } : {}),
     ...(apiKey === undefined ? {} : { headers: { authorization: `Bearer ${apiKey}` } }),
   };
-  // A model that is named is asked for as it is: not every server lists what it has.
-  const model = options.model ?? (await servedModel(base, request)).id;
-  return new EndpointAuthor(`${base}/chat/completions`, { ...options, model, request });
+  const served = await servedModel(base, {
+    ...request,
+    ...(options.model === undefined ? {} : { wanted: options.model }),
+  }).catch((error) => {
+    // A model that is named is asked for as it is: not every server lists what it has.
+    if (options.model === undefined || error instanceof AbortedError) throw error;
+    return { id: options.model, maxTokens: null };
+  });
+  const room = served.maxTokens ?? Infinity;
+  return new EndpointAuthor(`${base}/chat/completions`, { ...options, model: served.id, request, room });
 }
 
 class EndpointAuthor implements Author {
@@ -50,11 +57,18 @@ class EndpointAuthor implements Author {
   readonly concurrency: number;
   readonly warnings: readonly string[] = [];
   readonly #request: JsonRequest;
+  readonly #maxTokens: number;
+  /** Whether prompt and answer together may be longer than an answer: where not, the server's limit is the limit. */
+  readonly #roomy: boolean;
   readonly #body: Readonly<Record<string, unknown>>;
 
   constructor(
     url: string,
-    options: EndpointOptions & { readonly model: string; readonly request: JsonRequest },
+    options: EndpointOptions & {
+      readonly model: string;
+      readonly request: JsonRequest;
+      readonly room: number;
+    },
   ) {
     const { model, concurrency, maxTokens, sampling: { temperature, topP, topK, seed } } = options;
     this.endpoint = url;
@@ -66,9 +80,10 @@ class EndpointAuthor implements Author {
       ...(options.tries === undefined ? {} : { tries: options.tries }),
       ...(options.backoffMs === undefined ? {} : { backoffMs: options.backoffMs }),
     };
+    this.#maxTokens = maxTokens;
+    this.#roomy = maxTokens < options.room;
     this.#body = {
       model,
-      max_tokens: maxTokens,
       ...(temperature === undefined ? {} : { temperature }),
       ...(topP === undefined ? {} : { top_p: topP }),
       ...(topK === undefined ? {} : { top_k: topK }),
@@ -77,16 +92,26 @@ class EndpointAuthor implements Author {
   }
 
   async answer(messages: readonly Message[]): Promise<Answer | { readonly refused: string }> {
+    const asked = { ...this.#body, messages };
     try {
-      return this.#read(
-        await requestJson(this.endpoint, { ...this.#request, body: { ...this.#body, messages } }),
-      );
-    } catch (error) {
-      if (!(error instanceof EndpointError) || error.status === null || !REFUSED.has(error.status)) {
-        throw error;
+      if (!this.#roomy) return await this.#ask(asked);
+      try {
+        return await this.#ask({ ...asked, max_tokens: this.#maxTokens });
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        // The prompt may leave less room than that: without a number, an answer gets what there is.
+        const answer = await this.#ask(asked).catch(() => null);
+        if (answer === null || answer.completionTokens > this.#maxTokens) throw error;
+        return answer;
       }
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
       return { refused: `refused by the server (${error.message.replace(/^.*?received status /s, "")})` };
     }
+  }
+
+  async #ask(body: Readonly<Record<string, unknown>>): Promise<Answer> {
+    return this.#read(await requestJson(this.endpoint, { ...this.#request, body }));
   }
 
   #read(answer: Readonly<Record<string, unknown>>): Answer {
@@ -112,6 +137,10 @@ class EndpointAuthor implements Author {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+function isRefusal(error: unknown): error is EndpointError {
+  return error instanceof EndpointError && error.status !== null && REFUSED.has(error.status);
 }
 
 function object(value: unknown): Readonly<Record<string, unknown>> {

@@ -170,15 +170,7 @@ export async function* regenerate(options: RegenerateOptions, runtime: Runtime):
   }
   if (runtime.signal?.aborted) throw new AbortedError();
   if (failure !== undefined) throw failure;
-  if (progress.skipped + fresh === 0) {
-    throw new NotFoundError(
-      names.join(", "),
-      `expected conversations to answer, received ${all} records that are none: ${
-        rejections.summary() || "no match"
-      }`,
-      { hint: 'Give a conversation a line, as {"messages": [{"role": "user", "content": "…"}]}' },
-    );
-  }
+  if (progress.skipped + fresh === 0) throw nothingDone(names, { all, rejections });
   for (const text of rejections.sentences(all)) {
     yield { type: "note", stage: "regenerate", level: "warning", text };
   }
@@ -191,6 +183,22 @@ export async function* regenerate(options: RegenerateOptions, runtime: Runtime):
     rejected: rejections.counts(),
     acceptance: author.acceptance(),
   };
+}
+
+function nothingDone(
+  names: readonly string[],
+  { all, rejections }: { readonly all: number; readonly rejections: Rejections },
+): NotFoundError {
+  const reasons = rejections.summary() || "none that match";
+  return new NotFoundError(
+    names.join(", "),
+    `expected conversations that can be answered, received ${all} records: ${reasons}`,
+    {
+      hint: /refused/.test(reasons)
+        ? "Do as the refusal says, or leave out the flags that it is about"
+        : 'Give a conversation a line, as {"messages": [{"role": "user", "content": "…"}]}',
+    },
+  );
 }
 
 function requireOneAuthor({ verifierNameOrPath, endpoint, model, speculator }: RegenerateOptions): void {
