@@ -72,10 +72,14 @@ export async function* readEpoch(
     };
   };
   let next = plan[0] ? load(plan[0]) : null;
-  for (let i = 0; next; i++) {
-    const current: NamedBatch = await next, following = plan[i + 1];
-    next = following ? load(following) : null;
-    next?.catch(() => {}); // reported when it is awaited
-    yield current;
+  try {
+    for (let i = 0; next; i++) {
+      const current: NamedBatch = await next, following = plan[i + 1];
+      next = following ? load(following) : null;
+      next?.catch(() => {}); // reported when it is awaited
+      yield current;
+    }
+  } finally {
+    await next?.catch(() => {}); // who leaves early leaves no read behind
   }
 }
