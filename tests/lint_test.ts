@@ -128,17 +128,18 @@ Deno.test("every error class of the project has a rule for its messages", () => 
 });
 
 Deno.test("each third-party package is imported in one file", async () => {
-  const files = new Map<string, string[]>();
+  const files = new Map<string, Set<string>>();
   const root = fileURLToPath(new URL("..", import.meta.url));
   for await (const file of sources(root)) {
     const text = await Deno.readTextFile(file);
     for (const [, name] of text.matchAll(/(?:from |import\(|import )"npm:((?:@[\w.-]+\/)?[\w.-]+)@/g)) {
-      const list = files.get(name!) ?? [];
-      files.set(name!, [...list, file.slice(root.length)]);
+      files.set(name!, (files.get(name!) ?? new Set()).add(file.slice(root.length)));
     }
   }
   assert(files.size > 0);
-  for (const [name, list] of files) assert.equal(list.length, 1, `${name} is imported in ${list.join(", ")}`);
+  for (const [name, list] of files) {
+    assert.equal(list.size, 1, `${name} is imported in ${[...list].join(", ")}`);
+  }
 });
 
 async function* sources(folder: string): AsyncGenerator<string> {
