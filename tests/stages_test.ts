@@ -179,3 +179,28 @@ Deno.test("training refuses what does not fit before it computes", async () => {
     await refused({ dataPath: [at("other")] }, /expected 4 layers of width 192, received 3 layers/);
   });
 });
+
+Deno.test("samples of the Python system are trained on by the states that they hold", async () => {
+  await inFolder(async (at) => {
+    const runtime = await createRuntime({ device: "wasm" }), options = await prepare(at, runtime);
+    const folder = at("upstream");
+    await finish(datagen(data(at, { outputDir: folder, layerIds: [3, 5, 6, 8] }), runtime));
+    // Its layout counts what leaves a layer, and does not say so.
+    const config = JSON.parse(await Deno.readTextFile(join(folder, "data_config.json")));
+    config.hidden_states = { layer_ids: [2, 4, 5, 7], description: config.hidden_states.description };
+    await Deno.writeTextFile(join(folder, "data_config.json"), JSON.stringify(config));
+    const notes: string[] = [];
+    const { checkpoint } = await finish(
+      train({ ...options, dataPath: [folder], epochs: 1 }, runtime),
+      (event) => event.type === "note" && notes.push(event.text),
+    );
+    const saved = JSON.parse(await Deno.readTextFile(join(checkpoint, "config.json")));
+    assert.deepEqual(saved.eagle_aux_hidden_state_layer_ids, [3, 5, 6]);
+    assert.match(notes.join(), /reads the states 3, 5, 6 .*which the samples hold/);
+    const others = { ...options, dataPath: [folder], savePath: at("others"), draft: { layerIds: [2, 4, 5] } };
+    await assert.rejects(finish(train(others, runtime)), {
+      code: "E_CONFIG",
+      message: /upstream": expected the states 2, 4, 5, 8 that the draft reads, received 3, 5, 6, 8/,
+    });
+  });
+});

@@ -3,6 +3,7 @@ import { checkConfig, readSpeculatorConfig } from "../config/mod.ts";
 import { ConfigError } from "../errors.ts";
 import { readVocabularyMap } from "../data/vocabulary.ts";
 import type {
+  DraftAlgorithm,
   DraftNeeds,
   DraftOptions,
   DraftTensorInfo,
@@ -29,6 +30,8 @@ export interface PreparedDraft extends Disposable {
   readonly host: ReadonlyMap<string, HostTensor>;
   /** The states it reads. */
   readonly needs: DraftNeeds;
+  /** Whether it reads others than by default, because the samples hold others. */
+  readonly fitted: boolean;
   /** The verifier it is for. */
   readonly verifier: VerifierInfo;
 }
@@ -43,6 +46,8 @@ export interface DraftRequest {
   readonly t2dPath?: string;
   /** Settings of the draft model. */
   readonly draft?: DraftOptions;
+  /** States that the samples hold, the last one among them; a new draft reads these unless it is told others. */
+  readonly held?: readonly number[] | null;
 }
 
 /** Makes a new draft, or goes on from a checkpoint. */
@@ -75,11 +80,13 @@ export async function prepareDraft(
       );
     }
     const size = vocabulary ? { draftVocabSize: vocabulary.d2t.length } : {};
+    const options = { ...request.draft, ...size }, held = request.held ?? null;
+    const fit = from.checkpoint ? null : fittingIds(algorithm, verifier.info, { held, options });
     const config = from.checkpoint
       ? await checkConfig(algorithm.schema, await readSpeculatorConfig(from.checkpoint), {
         where: `${from.checkpoint}/config.json`,
       })
-      : algorithm.configure(verifier.info, { ...request.draft, ...size });
+      : algorithm.configure(verifier.info, fit ? { ...options, layerIds: fit } : options);
     const host = await algorithm.initialise(config, {
       seed: settings.seed,
       verifier: verifier.weights,
@@ -92,6 +99,7 @@ export async function prepareDraft(
       infos: algorithm.tensors(config),
       host,
       needs: algorithm.needs(config, verifier.info),
+      fitted: fit !== null,
       verifier: verifier.info,
       [Symbol.dispose]: () => verifier[Symbol.dispose](),
     };
@@ -99,6 +107,18 @@ export async function prepareDraft(
     verifier[Symbol.dispose]();
     throw error;
   }
+}
+
+/** The samples' states, where a new draft would read others: those that the Python system makes are not its default. */
+function fittingIds(
+  algorithm: DraftAlgorithm,
+  verifier: VerifierInfo,
+  { held, options }: { readonly held: readonly number[] | null; readonly options: DraftOptions },
+): readonly number[] | null {
+  if (held === null || options.layerIds) return null;
+  const { layers } = algorithm.needs(algorithm.configure(verifier, options), verifier);
+  const others = held.filter((id) => id !== verifier.layers);
+  return layers.every((id) => held.includes(id)) || others.length !== layers.length ? null : others;
 }
 
 async function vocabularyOf({ d2tPath, t2dPath }: DraftRequest): Promise<VocabularyMap | null> {

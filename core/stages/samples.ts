@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { readDataConfig } from "../data/data_config.ts";
 import { splitSamples } from "../data/split.ts";
 import { openSampleStore, type SampleStore } from "../data/store.ts";
-import { NotFoundError } from "../errors.ts";
+import { ConfigError, NotFoundError } from "../errors.ts";
 import { requireFolder } from "../folders.ts";
 import type { DraftNeeds } from "../plugin.ts";
 import type { SampleList } from "./batches.ts";
@@ -52,10 +52,21 @@ export function splitList(list: SampleList): { train: SampleList; validation: Sa
 }
 
 /**
+ * Ids of the states that folders say they hold, in the convention of serving, whichever one they were written in;
+ * `null` where they say nothing or differ.
+ */
+export async function statesHeld(folders: readonly string[]): Promise<readonly number[] | null> {
+  const found = await Promise.all(folders.map(readDataConfig));
+  const [first] = found.map((config) => config?.layers ?? null);
+  return first && found.every((config) => config?.layers.join() === first.join()) ? first : null;
+}
+
+/**
  * The same samples, of each only the states that a draft works with: a folder may hold more of them, or one that is
- * wanted twice. A folder that does not say what it holds, or lacks one that is wanted, is taken as it is.
+ * wanted twice. A folder that does not say what it holds is taken as it is.
  *
  * @param layers of the verifier: the number of its last state
+ * @throws {ConfigError} when a folder holds as many states as are wanted, but others
  */
 export async function takeStates(list: SampleList, needs: DraftNeeds, layers: number): Promise<SampleList> {
   const wanted = [...needs.layers, ...needs.last ? [layers] : []];
@@ -64,6 +75,16 @@ export async function takeStates(list: SampleList, needs: DraftNeeds, layers: nu
     if (found.has(store)) continue;
     const config = await readDataConfig(dirname(store.path(index)));
     const held = config?.layers ?? [], places = wanted.map((id) => held.indexOf(id));
+    if (places.includes(-1) && held.length === wanted.length) {
+      throw new ConfigError(
+        store.folder,
+        `expected the states ${wanted.join(", ")} that the draft reads, received ${held.join(", ")}`,
+        {
+          hint:
+            "Make the samples with the --layer-ids of the draft, or train a draft with those of the samples",
+        },
+      );
+    }
     found.set(store, places.includes(-1) || held.join() === wanted.join() ? null : places);
   }
   const items = list.items.map((item) => {

@@ -34,7 +34,7 @@ import {
 } from "./checkpoint.ts";
 import { type PreparedDraft, prepareDraft } from "./draft_setup.ts";
 import { downloadDraft, type DraftTensors, uploadDraft } from "../draft_tensors.ts";
-import { listSamples, splitList, takeStates } from "./samples.ts";
+import { listSamples, splitList, statesHeld, takeStates } from "./samples.ts";
 
 /** Settings of a training run; defaults are upstream's. */
 export interface TrainOptions {
@@ -162,7 +162,12 @@ export async function* train(options: TrainOptions, runtime: Runtime): Stage<Tra
   const resumed = options.resume === false ? null : await latestCheckpoint(options.savePath);
   const before = resumed ? await readTrainingState(resumed, settings) : null;
   using source: TensorSource | null = resumed ? await openWeights(resumed) : null;
-  using draft = await prepareDraft(options, settings, { runtime, checkpoint: resumed, source });
+  const states = await statesHeld(options.dataPath);
+  using draft = await prepareDraft({ ...options, held: states }, settings, {
+    runtime,
+    checkpoint: resumed,
+    source,
+  });
   const take = (list: SampleList) => takeStates(list, draft.needs, draft.verifier.layers);
   const train = await take(split.train), validation = await take(split.validation);
   await checkWidths(draft, train);
@@ -194,6 +199,12 @@ export async function* train(options: TrainOptions, runtime: Runtime): Stage<Tra
     const text = finished
       ? `${resumed} is the last of ${settings.epochs} epochs already, nothing is left to train`
       : `goes on from ${resumed}, with epoch ${before.epoch + 2} of ${settings.epochs}`;
+    yield { type: "note", stage: "train", level: "info", text };
+  }
+  if (draft.fitted) {
+    const text = `the draft reads the states ${
+      draft.needs.layers.join(", ")
+    } (id i enters layer i), which the samples hold`;
     yield { type: "note", stage: "train", level: "info", text };
   }
   let step = before?.step ?? 0, tokens = 0, checkpoint = resumed ?? "", metrics = before?.validation ?? null;
