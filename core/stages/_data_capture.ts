@@ -120,6 +120,7 @@ export class Capture implements AsyncDisposable {
         return await verifier.load(this.#backend, runtime.signal ? { signal: runtime.signal } : {});
       },
       ...(endpoint === undefined ? {} : { endpoint }),
+      ...(runtime.signal ? { signal: runtime.signal } : {}),
     });
     this.#engine = engine;
     // Says what the samples are, so it is there before the first of them, and not without one.
