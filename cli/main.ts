@@ -140,9 +140,14 @@ export async function main(args: readonly string[], context: Context): Promise<n
     return report(signal.aborted ? signal.reason : error, err, {
       verbose: args.includes("--verbose"),
       resumes: asked?.entry.resumes ?? false,
-      flags: asked?.command.options.flatMap((option) => option.long ?? []) ?? [],
+      flags: asked ? flagsOf(asked.command) : [],
     });
   }
+}
+
+/** Long names of a command's flags, those of the commands below it too. */
+function flagsOf(command: Command): string[] {
+  return [command, ...command.commands].flatMap(({ options }) => options.flatMap(({ long }) => long ?? []));
 }
 
 /** Lets a command throw instead of ending the process, write where the context says, and say its defaults in few words. */
