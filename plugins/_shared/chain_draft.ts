@@ -26,6 +26,8 @@ export interface ChainPass {
   readonly ids: Tensor;
   /** f32 `[T, H]`: what {@linkcode ChainDraft.enter} made of the verifier's states, or the last pass's output. */
   readonly hidden: Tensor;
+  /** Whether `hidden` may be changed, and sums formed in place: nobody reads it afterwards, and no tape looks on. */
+  readonly inPlace?: boolean;
   /** Rotation and attention of each layer. */
   context(layer: number): DecoderContext;
 }

@@ -101,6 +101,7 @@ class ChainSession implements ProposerSession {
     const out = this.#draft.pass(run, {
       ids,
       hidden,
+      inPlace: true,
       context: (layer) => ({
         headDim,
         eps,

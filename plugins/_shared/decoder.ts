@@ -112,17 +112,6 @@ function projectAll(
   return layers.map(([, bias], i) => bias ? add(run, found[i]!, bias) : found[i]!);
 }
 
-/** `x += y · weightᵀ + bias`, in place. */
-function projectInto(
-  run: Run,
-  x: Tensor,
-  y: Tensor,
-  w: { readonly weight: Tensor; readonly bias?: Tensor },
-): Tensor {
-  const sum = matmulAdd(run, y, w.weight, x, { transB: true });
-  return w.bias ? add(run, sum, w.bias) : sum;
-}
-
 /** What the heads of attention give, before the output projection: f32 `[T, in]` → f32 `[T, heads·headDim]`. */
 function heads(run: Run, x: Tensor, w: AttentionWeights, context: DecoderContext): Tensor {
   const { headDim, eps, tables, positions, ask } = context;
@@ -138,49 +127,65 @@ function heads(run: Run, x: Tensor, w: AttentionWeights, context: DecoderContext
   return context.attend(q, k, v!);
 }
 
-/** Attention with its projections: f32 `[T, in]` → f32 `[T, hidden]`. The norm before it is the caller's. */
-export function selfAttention(run: Run, x: Tensor, w: AttentionWeights, context: DecoderContext): Tensor {
-  return project(run, heads(run, x, w, context), w.o, w.oBias);
+/** What a block works on, and whether its result may be formed in the rows it is added to: no tape can be run so. */
+interface Block<W> {
+  /** f32 `[T, in]`, normed. */
+  readonly x: Tensor;
+  /** The block's weights. */
+  readonly weights: W;
+  /** `rows` may be changed, and is the result where the block has no bias. */
+  readonly inPlace: boolean;
 }
 
-/** `silu(gate x) · up x`: f32 `[T, hidden]` → f32 `[T, intermediate]`. */
-function gated(run: Run, x: Tensor, w: MlpWeights): Tensor {
+function addProjected(
+  run: Run,
+  rows: Tensor,
+  y: Tensor,
+  w: { readonly weight: Tensor; readonly bias: Tensor | undefined; readonly inPlace: boolean },
+): Tensor {
+  if (!w.inPlace) return add(run, rows, project(run, y, w.weight, w.bias));
+  const sum = matmulAdd(run, y, w.weight, rows, { transB: true });
+  return w.bias ? add(run, sum, w.bias) : sum;
+}
+
+/** `rows + attn(x)`: f32 `[T, hidden]` → f32 `[T, hidden]`. */
+export function addAttention(
+  run: Run,
+  rows: Tensor,
+  { x, weights: w, context, inPlace }: Block<AttentionWeights> & { readonly context: DecoderContext },
+): Tensor {
+  return addProjected(run, rows, heads(run, x, w, context), { weight: w.o, bias: w.oBias, inPlace });
+}
+
+/** `rows + down(silu(gate x) · up x)`: f32 `[T, hidden]` → f32 `[T, hidden]`. */
+export function addMlp(run: Run, rows: Tensor, { x, weights: w, inPlace }: Block<MlpWeights>): Tensor {
   const [gate, up] = projectAll(run, x, [[w.gate, w.gateBias], [w.up, w.upBias]]);
-  return swiglu(run, gate!, up!);
-}
-
-/** `down(silu(gate x) · up x)`: f32 `[T, hidden]` → f32 `[T, hidden]`. */
-export function gatedMlp(run: Run, x: Tensor, w: MlpWeights): Tensor {
-  return project(run, gated(run, x, w), w.down, w.downBias);
-}
-
-/** `x ← x + attn(norm₁ x)`, `x ← x + mlp(norm₂ x)`: f32 `[T, hidden]` → f32 `[T, hidden]`, a new tensor. */
-export function decoderLayer(run: Run, x: Tensor, w: DecoderWeights, context: DecoderContext): Tensor {
-  const h = add(
-    run,
-    context.ask ? context.ask.pick(x) : x,
-    selfAttention(run, rmsnorm(run, x, w.inputNorm, context.eps), w.attention, context),
-  );
-  return add(run, h, gatedMlp(run, rmsnorm(run, h, w.postNorm, context.eps), w.mlp));
+  return addProjected(run, rows, swiglu(run, gate!, up!), { weight: w.down, bias: w.downBias, inPlace });
 }
 
 /**
- * The same layer with fewer passes over memory, for use without a tape: the sums are formed in place.
+ * `x ← x + attn(norm₁ x)`, `x ← x + mlp(norm₂ x)`: f32 `[T, hidden]` → f32 `[T, hidden]`.
  *
- * @param context.overwrite `x` may be changed; the result then is `x` itself where the layer has no biases
+ * @param options.inPlace the sums may be formed in place, without a tape
+ * @param options.overwrite where they are, `x` itself may be changed, and is the result where the layer has no biases
  */
-export function decoderLayerInPlace(
+export function decoderLayer(
   run: Run,
   x: Tensor,
-  w: DecoderWeights,
-  context: DecoderContext & { readonly overwrite: boolean },
+  { weights: w, context, inPlace = false, overwrite = inPlace }: {
+    readonly weights: DecoderWeights;
+    readonly context: DecoderContext;
+    readonly inPlace?: boolean;
+    readonly overwrite?: boolean;
+  },
 ): Tensor {
-  const { eps, ask, overwrite } = context, { o, oBias } = w.attention, { down, downBias } = w.mlp;
-  const attended = heads(run, rmsnorm(run, x, w.inputNorm, eps), w.attention, context);
+  const { ask, eps } = context, normed = rmsnorm(run, x, w.inputNorm, eps);
   // Rows that were picked are a copy, which nobody else sees.
-  const h = overwrite || ask
-    ? projectInto(run, ask ? ask.pick(x) : x, attended, { weight: o, ...oBias && { bias: oBias } })
-    : add(run, x, project(run, attended, o, oBias));
-  const inner = gated(run, rmsnorm(run, h, w.postNorm, eps), w.mlp);
-  return projectInto(run, h, inner, { weight: down, ...downBias && { bias: downBias } });
+  const h = addAttention(run, ask ? ask.pick(x) : x, {
+    x: normed,
+    weights: w.attention,
+    context,
+    inPlace: inPlace && (overwrite || ask !== undefined),
+  });
+  return addMlp(run, h, { x: rmsnorm(run, h, w.postNorm, eps), weights: w.mlp, inPlace });
 }

@@ -3,7 +3,7 @@ import { ShapeError } from "../../core/errors.ts";
 import type { ForwardInput, ForwardOutput, KvCache, VerifierInfo, VerifierModel } from "../../core/plugin.ts";
 import type { Backend, Tensor } from "../../core/tensor.ts";
 import { attention, cast, gather, linear, rmsnorm, type RopeTables, slice } from "../../kernels/ops/mod.ts";
-import { type DecoderContext, decoderLayerInPlace, type DecoderWeights } from "./decoder.ts";
+import { type DecoderContext, decoderLayer, type DecoderWeights } from "./decoder.ts";
 import { decoderWeights } from "./decoder_weights.ts";
 import { LayerCache } from "./kv_cache.ts";
 import { cachedRanges, packedRanges } from "./ranges.ts";
@@ -86,7 +86,7 @@ export class DenseVerifier implements VerifierModel {
     for (const [index, weights] of this.#layers.entries()) {
       if (wanted.has(index)) kept.set(index, scope.keep(x));
       const overwrite = !wanted.has(index);
-      const next = this.#layer(x, weights, { ...this.#context(pass, index), overwrite });
+      const next = this.#layer(x, { weights, context: this.#context(pass, index), overwrite });
       if (overwrite && next !== x) x[Symbol.dispose]();
       x = next;
     }
@@ -159,11 +159,14 @@ export class DenseVerifier implements VerifierModel {
 
   #layer(
     x: Tensor,
-    weights: DecoderWeights,
-    context: DecoderContext & { readonly overwrite: boolean },
+    layer: {
+      readonly weights: DecoderWeights;
+      readonly context: DecoderContext;
+      readonly overwrite: boolean;
+    },
   ): Tensor {
     using scope = this.backend.scope();
-    return scope.keep(decoderLayerInPlace(this.backend.run, x, weights, context));
+    return scope.keep(decoderLayer(this.backend.run, x, { ...layer, inPlace: true }));
   }
 
   #logits(x: Tensor, rows: "all" | "last" | "none"): Tensor | null {

@@ -4,9 +4,9 @@
  */
 import { PluginError } from "../../core/errors.ts";
 import type { Run, Tensor } from "../../core/tensor.ts";
-import { add, argmax, concat, gather, linear, rmsnorm } from "../../kernels/ops/mod.ts";
+import { argmax, concat, gather, linear, rmsnorm } from "../../kernels/ops/mod.ts";
 import type { ChainDraft, ChainPass } from "../_shared/chain_draft.ts";
-import { decoderLayer, type DecoderWeights, gatedMlp, selfAttention } from "../_shared/decoder.ts";
+import { addAttention, addMlp, decoderLayer, type DecoderWeights } from "../_shared/decoder.ts";
 import { decoderWeights, wideVectors } from "../_shared/decoder_weights.ts";
 import { layerRope } from "../_shared/layer_config.ts";
 import { type Eagle3Config, eagle3Sizes } from "./config.ts";
@@ -71,11 +71,19 @@ function layers(run: Run, w: Eagle3Weights, pass: ChainPass): Tensor {
   const context = pass.context(0), pick = context.ask?.pick ?? ((x: Tensor) => x);
   const embedded = rmsnorm(run, gather(run, w.embed, pass.ids), first.inputNorm, w.eps);
   const normed = rmsnorm(run, pass.hidden, w.hiddenNorm, w.eps);
-  const residual = pick(w.normBeforeResidual ? normed : pass.hidden);
-  const attended = selfAttention(run, concat(run, [embedded, normed], 1), first.attention, context);
-  const middle = add(run, residual, attended);
-  const out = add(run, middle, gatedMlp(run, rmsnorm(run, middle, first.postNorm, w.eps), first.mlp));
-  return rest.reduce((x, layer, i) => decoderLayer(run, x, layer, pass.context(i + 1)), out);
+  const residual = pick(w.normBeforeResidual ? normed : pass.hidden), { inPlace = false } = pass;
+  const middle = addAttention(run, residual, {
+    x: concat(run, [embedded, normed], 1),
+    weights: first.attention,
+    context,
+    inPlace,
+  });
+  const x = rmsnorm(run, middle, first.postNorm, w.eps);
+  const out = addMlp(run, middle, { x, weights: first.mlp, inPlace });
+  return rest.reduce(
+    (x, weights, i) => decoderLayer(run, x, { weights, context: pass.context(i + 1), inPlace }),
+    out,
+  );
 }
 
 /** What the head takes: f32 `[T, H]`, normed. */

@@ -3,7 +3,7 @@ import { elements } from "../../../core/tensor.ts";
 import type { Wasm } from "../_wasm.ts";
 
 /** Entries worth a thread's while: an exponential each. */
-const GRAIN = 8192;
+const GRAIN = 1024;
 
 /** (gate, up) → silu(gate) · up. */
 export const wasm: Wasm<Record<never, never>> = (call, inputs, outputs) => {

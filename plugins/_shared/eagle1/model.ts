@@ -7,7 +7,7 @@ import { PluginError } from "../../../core/errors.ts";
 import type { Run, Tensor } from "../../../core/tensor.ts";
 import { add, argmax, concat, gather, linear, rmsnorm } from "../../../kernels/ops/mod.ts";
 import type { ChainDraft, ChainPass } from "../chain_draft.ts";
-import { type DecoderWeights, gatedMlp, selfAttention } from "../decoder.ts";
+import { addAttention, addMlp, type DecoderWeights } from "../decoder.ts";
 import { blockWeights, wideVectors } from "../decoder_weights.ts";
 import { layerRope, layerSizes } from "../layer_config.ts";
 import type { EagleConfig } from "./config.ts";
@@ -75,9 +75,10 @@ function nextFeatures(run: Run, w: EagleWeights, pass: ChainPass): Tensor {
   const embedded = norm(gather(run, w.embed, pass.ids), w.embedNorm);
   const joined = linear(run, concat(run, [embedded, pass.hidden], 1), w.fusion);
   const x = w.fusionBias ? add(run, joined, w.fusionBias) : joined;
-  const attended = selfAttention(run, norm(x, w.inputNorm), w.layer.attention, context);
-  const middle = add(run, pick(x), attended);
-  return add(run, middle, gatedMlp(run, rmsnorm(run, middle, w.layer.postNorm, w.eps), w.layer.mlp));
+  const { layer } = w, { inPlace = false } = pass;
+  const attention = { x: norm(x, w.inputNorm), weights: layer.attention, context, inPlace };
+  const middle = addAttention(run, pick(x), attention);
+  return addMlp(run, middle, { x: rmsnorm(run, middle, layer.postNorm, w.eps), weights: layer.mlp, inPlace });
 }
 
 /** Features of the verifier out of its un-normed last states: f32 `[T, H]` each. */
