@@ -11,8 +11,8 @@ import { type Output, style } from "./ui.ts";
 export interface ReportOptions {
   /** With the stack. */
   readonly verbose: boolean;
-  /** The command goes on where it was stopped when it is run again. */
-  readonly resumes?: boolean;
+  /** The command goes on where it was stopped when it is run again, or run again with this flag. */
+  readonly resumes?: boolean | string;
   /** Long names of the command's flags: an option named in a message is told as its flag. */
   readonly flags?: readonly string[];
 }
@@ -20,7 +20,8 @@ export interface ReportOptions {
 /** Prints an error: one message, what to do, no stack unless asked for. Gives the exit code. */
 export function report(error: unknown, err: Output, options: ReportOptions): number {
   if (error instanceof AbortedError) {
-    const kept = options.resumes ? ". What was finished is kept; run the same command to go on" : "";
+    const flag = typeof options.resumes === "string" ? ` with ${options.resumes}` : "";
+    const kept = options.resumes ? `. What was finished is kept; run the same command${flag} to go on` : "";
     err.write(`Stopped${kept}\n`);
     return 130;
   }

@@ -13,8 +13,8 @@ interface CommandEntry {
   readonly name: string;
   readonly summary: string;
   readonly load: () => Promise<CommandModule>;
-  /** Run again after it was stopped, it goes on where it was. */
-  readonly resumes?: boolean;
+  /** Run again after it was stopped, it goes on where it was; a text is the flag that this takes. */
+  readonly resumes?: boolean | string;
 }
 
 const COMMANDS: readonly CommandEntry[] = [
@@ -33,7 +33,7 @@ const COMMANDS: readonly CommandEntry[] = [
     name: "regenerate",
     summary: "the answers of a data set written anew by the verifier",
     load: () => import("./commands/regenerate.ts"),
-    resumes: true,
+    resumes: "--resume",
   },
   {
     name: "vocab-map",

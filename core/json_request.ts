@@ -12,7 +12,7 @@ export interface JsonRequest {
   readonly body?: unknown;
   /** Further headers. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Times that it is tried in all; 6 unless given. */
+  /** Times that it is tried in all; 8 unless given, which is a minute of patience. */
   readonly tries?: number;
   /** Milliseconds before the second try, doubled before each further one up to half a minute; 500 unless given. */
   readonly backoffMs?: number;
@@ -52,7 +52,7 @@ export async function requestJson(
   url: string,
   options: JsonRequest = {},
 ): Promise<Readonly<Record<string, unknown>>> {
-  const { tries = 6, backoffMs = 500, signal } = options;
+  const { tries = 8, backoffMs = 500, signal } = options;
   for (let tried = 1;; tried++) {
     try {
       return await ask(url, options);
@@ -155,7 +155,7 @@ function hintFor(status: number): string {
       return "Look whether this is the server's address, and whether it serves a model of that name";
     default:
       return status >= 500 || PASSING.has(status)
-        ? "Look into the server's own log; the same command goes on from here"
+        ? "Look into the server's own log; what was finished is kept"
         : "The server does not take such a request; its log may say more";
   }
 }

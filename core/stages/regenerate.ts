@@ -62,7 +62,7 @@ export interface RegenerateOptions {
   readonly outfile?: string;
   /** Go on with a file that is there. */
   readonly resume?: boolean;
-  /** Times that a request is tried in all; 6. */
+  /** Times that a request is tried in all; 8. */
   readonly tries?: number;
   /** Milliseconds before the second try; 500. */
   readonly backoffMs?: number;

@@ -17,7 +17,7 @@ import { dropStates, requireSameTokens, takeStates } from "./states.ts";
 export interface VllmSettings {
   /** Requests under way at once; 64 unless given: enough that a large server always has work. */
   readonly concurrency?: number;
-  /** Times that a request is tried in all; 6 unless given. */
+  /** Times that a request is tried in all; 8 unless given. */
   readonly tries?: number;
   /** Milliseconds before the second try; 500 unless given. */
   readonly backoffMs?: number;
@@ -71,7 +71,7 @@ class VllmEngine implements Engine {
     this.#maxTokens = options.maxTokens ?? info.maxPositions;
     this.#settings = {
       concurrency: options.concurrency ?? 64,
-      tries: options.tries ?? 6,
+      tries: options.tries ?? 8,
       backoffMs: options.backoffMs ?? 500,
       timeoutMs: options.timeoutMs ?? 600_000,
       limitMs: options.limitMs ?? 120_000,
