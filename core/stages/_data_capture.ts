@@ -8,6 +8,9 @@ import type { Runtime } from "../runtime.ts";
 import type { Backend, HostTensor } from "../tensor.ts";
 import type { OpenedVerifier } from "../verifier.ts";
 
+/** Bytes of samples that may be on their way to the disk besides one batch. */
+const MAX_WRITING = 64 * 1024 * 1024;
+
 /** A sequence that waits for its states. */
 export interface Pending {
   /** Number of the sample. */
@@ -51,24 +54,22 @@ export class Capture implements AsyncDisposable {
   #engine: Engine | null = null;
   #backend: Backend | null = null;
   #running: Promise<void> = Promise.resolve();
-  #writes: Promise<void>[] = [];
+  /** Batches being written, the oldest first. */
+  readonly #writes: { readonly done: Promise<unknown>; readonly bytes: number }[] = [];
   #began = 0;
   #tokens = 0;
   #computing = 0;
+  #warm = { at: 0, tokens: 0 };
 
   /** Opens nothing yet. */
   constructor(parts: CaptureParts) {
     this.#parts = parts;
   }
 
-  /** Tokens captured so far. */
-  get tokens(): number {
-    return this.#tokens;
-  }
-
-  /** Tokens a second since the verifier was loaded; 0 before the first batch. */
+  /** Tokens a second; 0 before the second batch: the first one is slower, since kernels are made ready for it. */
   get rate(): number {
-    return this.#tokens === 0 ? 0 : this.#tokens / ((performance.now() - this.#began) / 1000);
+    const { at, tokens } = this.#warm;
+    return this.#tokens === tokens ? 0 : (this.#tokens - tokens) / ((performance.now() - at) / 1000);
   }
 
   /** Seconds since the verifier was loaded, and those of them that it computed. */
@@ -92,7 +93,7 @@ export class Capture implements AsyncDisposable {
   /** Waits until everything is on disk. */
   async finish(): Promise<void> {
     await this.#running;
-    await Promise.all(this.#writes);
+    await Promise.all(this.#writes.map(({ done }) => done));
   }
 
   async #work(samples: readonly Pending[]): Promise<void> {
@@ -100,15 +101,28 @@ export class Capture implements AsyncDisposable {
     const start = performance.now();
     const states = await this.#states(this.#engine, samples);
     this.#computing += performance.now() - start;
-    await Promise.all(this.#writes);
     const { store, dtype } = this.#parts;
-    this.#writes = samples.flatMap(({ ids, index, known, lossMask }, i) => {
+    const made = samples.flatMap(({ ids, index, known, lossMask }, i) => {
       if (known) return [];
       const hidden = states[i]!.map((state) => convert(state, dtype));
-      return [store.write(index, { inputIds: ids, lossMask, hidden })];
+      return [{ index, sample: { inputIds: ids, lossMask, hidden } }];
     });
-    for (const write of this.#writes) write.catch(() => {}); // reported when it is awaited
+    const bytes = made.reduce(
+      (sum, { sample }) => sum + sample.hidden.reduce((n, one) => n + one.bytes.length, 0),
+      0,
+    );
+    // A few batches may be on their way to the disk: it answers late, and where the CPU computes, seldom gets a turn.
+    while (
+      this.#writes.length > 0 && this.#writes.reduce((sum, one) => sum + one.bytes, bytes) > MAX_WRITING
+    ) {
+      await this.#writes[0]!.done;
+      this.#writes.shift();
+    }
+    const done = Promise.all(made.map(({ index, sample }) => store.write(index, sample)));
+    done.catch(() => {}); // reported when it is awaited
+    this.#writes.push({ done, bytes });
     this.#tokens += samples.reduce((sum, { ids }) => sum + ids.length, 0);
+    if (this.#warm.at === 0) this.#warm = { at: performance.now(), tokens: this.#tokens };
   }
 
   async #open(): Promise<Engine> {
@@ -142,7 +156,7 @@ export class Capture implements AsyncDisposable {
   /** Waits for files being written: none is left half-written when the program ends. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#running.catch(() => {});
-    await Promise.allSettled(this.#writes);
+    await Promise.allSettled(this.#writes.map(({ done }) => done));
     this.#engine?.[Symbol.dispose]();
     this.#backend?.[Symbol.dispose]();
   }

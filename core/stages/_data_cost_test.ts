@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import { numpyPermutation } from "../data/random.ts";
 import { checkSpace, describeCost, describeRest, estimateCost } from "./_data_cost.ts";
 import type { Records } from "./_data_records.ts";
 
-/** Whether a record of the test can be used: two of three, without a pattern. */
-const usable = (place: number) => (Math.imul(place + 1, 0x9e3779b1) >>> 8) % 3 !== 0;
+/** Whether the record at a place can be used: two of three, in a shuffled order as datagen has it. */
+const SHUFFLED = numpyPermutation(90_000, 0), usable = (place: number) => SHUFFLED[place]! % 3 !== 0;
 
 /** Records of which some cannot be used, the others of the lengths given, again and again. */
 function recordsOf(count: number, lengths: readonly number[]): Records {
@@ -13,7 +14,8 @@ function recordsOf(count: number, lengths: readonly number[]): Records {
     shares: null,
     rule: { kind: "own" },
     read(place) {
-      const ids = new Int32Array(lengths[place % lengths.length]!), lossMask = new Uint8Array(ids.length);
+      const ids = new Int32Array(lengths[SHUFFLED[place]! % lengths.length]!),
+        lossMask = new Uint8Array(ids.length);
       const found = !usable(place)
         ? { rejected: "not JSON" }
         : { ids, lossMask, counted: { ids, lossMask }, text: "", offsets: new Int32Array() };

@@ -232,7 +232,7 @@ async function* makeSamples(run: Run): Stage<Made> {
       if (!known) fresh++;
     }
     index++;
-    if (!told && capture.tokens > 0) {
+    if (!told && capture.rate > 0) {
       told = true;
       const left = cost.tokens - tokens;
       if (left > 0) yield note(describeRest(left / capture.rate, capture.rate));
