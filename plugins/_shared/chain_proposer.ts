@@ -5,7 +5,6 @@ import type { Backend, Run, Tensor } from "../../core/tensor.ts";
 import { attention, concat, type RopeTables, slice } from "../../kernels/ops/mod.ts";
 import type { ChainDraft } from "./chain_draft.ts";
 import { LayerCache } from "./kv_cache.ts";
-import { cachedRanges } from "./ranges.ts";
 import { ropeTables } from "./rope.ts";
 
 /**
@@ -91,13 +90,13 @@ class ChainSession implements ProposerSession {
     const backend = this.#backend, { run } = backend;
     const { layers, heads, kvHeads, headDim, eps } = this.#draft.sizes;
     const rows = ids.shape[0]!, last = layers - 1;
-    const packing = cachedRanges(this.#cache.length, rows);
-    const positions = backend.from(packing.positions, [rows]),
-      ranges = backend.from(packing.ranges, [rows, 2]);
+    const { positions: at, ranges: seen } = this.#cache.next(rows);
+    const positions = backend.from(at, [rows]);
     const end = (x: Tensor) => slice(run, x, { axis: 0, start: rows - 1, end: rows });
     // Only the last row's output is asked for, so in the last layer only it has a query.
-    const ask = rows === 1 ? null : { pick: end, positions: backend.from(packing.positions.slice(-1), [1]) };
-    const lastRange = rows === 1 ? ranges : backend.from(packing.ranges.slice(-2), [1, 2]);
+    const ask = rows === 1 ? null : { pick: end, positions: backend.from(at.subarray(rows - 1), [1]) };
+    const lastRange = backend.from(seen.subarray(2 * rows - 2), [1, 2]);
+    const ranges = rows === 1 || last === 0 ? lastRange : backend.from(seen, [rows, 2]);
     const out = this.#draft.pass(run, {
       ids,
       hidden,

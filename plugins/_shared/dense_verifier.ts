@@ -6,7 +6,7 @@ import { attention, cast, gather, linear, rmsnorm, type RopeTables, slice } from
 import { type DecoderContext, decoderLayer, type DecoderWeights } from "./decoder.ts";
 import { decoderWeights } from "./decoder_weights.ts";
 import { LayerCache } from "./kv_cache.ts";
-import { cachedRanges, packedRanges } from "./ranges.ts";
+import { packedRanges } from "./ranges.ts";
 import { ropeTables } from "./rope.ts";
 
 /** Where a model's weights are, and under which names. */
@@ -129,7 +129,7 @@ export class DenseVerifier implements VerifierModel {
     if (longest > maxPositions) {
       throw new ShapeError("forward", `expected at most ${maxPositions} positions, received ${longest}`);
     }
-    const packing = cache ? cachedRanges(cache.length, rows) : packedRanges(lengths ?? [rows]);
+    const packing = cache ? cache.next(rows) : packedRanges(lengths ?? [rows]);
     return {
       tokens,
       positions: backend.from(packing.positions, [rows]),

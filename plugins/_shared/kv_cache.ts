@@ -3,6 +3,7 @@ import { ShapeError } from "../../core/errors.ts";
 import type { KvCache } from "../../core/plugin.ts";
 import type { Backend, Tensor } from "../../core/tensor.ts";
 import { writeRows } from "../../kernels/ops/mod.ts";
+import { CachedRanges, type Packing } from "./ranges.ts";
 
 /** Sizes of a {@linkcode LayerCache}. */
 export interface CacheSizes {
@@ -20,6 +21,7 @@ export class LayerCache implements KvCache {
   readonly #backend: Backend;
   readonly #keys: Tensor[] = [];
   readonly #values: Tensor[] = [];
+  readonly #ranges: CachedRanges;
   #length = 0;
 
   /** An empty cache; f32 `[capacity, width]` twice for each layer. */
@@ -30,6 +32,7 @@ export class LayerCache implements KvCache {
     }
     this.capacity = capacity;
     this.#backend = backend;
+    this.#ranges = new CachedRanges(capacity);
     for (let layer = 0; layer < layers; layer++) {
       this.#keys.push(backend.zeros([capacity, width]));
       this.#values.push(backend.zeros([capacity, width]));
@@ -48,6 +51,12 @@ export class LayerCache implements KvCache {
       k: writeRows(run, this.#keys[layer]!, k, at),
       v: writeRows(run, this.#values[layer]!, v, at),
     };
+  }
+
+  /** What new rows behind those in use see. */
+  next(rows: number): Packing {
+    this.reserve(rows);
+    return this.#ranges.behind(this.#length, rows);
   }
 
   /** Takes the rows that every layer has been given into use. */

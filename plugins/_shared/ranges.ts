@@ -24,12 +24,18 @@ export function packedRanges(lengths: readonly number[]): Packing {
   return { ranges, positions };
 }
 
-/** `rows` new rows behind `past` ones of a cache: a row sees all before it and itself. */
-export function cachedRanges(past: number, rows: number): Packing {
-  const ranges = new Int32Array(2 * rows), positions = new Int32Array(rows);
-  for (let i = 0; i < rows; i++) {
-    ranges[2 * i + 1] = past + i + 1;
-    positions[i] = past + i;
+/** Ranges and positions of new rows behind those of a cache: a row sees all before it and itself. */
+export class CachedRanges {
+  readonly #all: Packing;
+
+  /** @param capacity rows of the cache; what they see is written down once, not in every pass */
+  constructor(capacity: number) {
+    this.#all = packedRanges([capacity]);
   }
-  return { ranges, positions };
+
+  /** Of `rows` rows behind `past` ones; part of one array, not to be written. */
+  behind(past: number, rows: number): Packing {
+    const { ranges, positions } = this.#all, end = past + rows;
+    return { ranges: ranges.subarray(2 * past, 2 * end), positions: positions.subarray(past, end) };
+  }
 }
