@@ -66,7 +66,7 @@ export function define(command: Command, context: Context): void {
     .option("--max-samples <n>", "most conversations", whole(1))
     .option(
       "--token-freq-path <file>",
-      "where the frequencies of trained tokens go (default: ./token_freq.pt; of a shard, in its folder)",
+      "where the frequencies of trained tokens go (default: ./token_freq.pt; of a shard, beside its folder)",
     )
     .option("--hf-cache-dir <folder>", "where data sets of the hub are kept (default: the hub's own cache)")
     .option(

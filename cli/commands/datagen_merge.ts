@@ -20,7 +20,7 @@ export function defineMerge(datagen: Command, context: Context): void {
     .usage("--output-dir <folder> [options] <folders...>")
     .option(
       "--token-freq-path <file>",
-      "where the sum of their token frequencies goes (default: in the folder)",
+      "where the sum of their token frequencies goes (default: ./token_freq.pt)",
     );
   sharedFlags(command)
     .addHelpText(
@@ -36,7 +36,7 @@ Examples:
       const result = await follow(stage, flags, context);
       if (flags.json) return printJson(context, result);
       const counted = result.tokenFreqPath === null
-        ? "; a shard has no token_freq.pt in its folder, give those files to vocab-map"
+        ? "; a shard has no token frequencies beside its folder, give their files to vocab-map"
         : "";
       context.out.write(`${result.samples} samples in ${result.folder}${counted}\n`);
     });

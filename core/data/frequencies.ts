@@ -3,12 +3,19 @@
  *
  * @module
  */
+import { basename, dirname, join, resolve } from "node:path";
 import { FormatError } from "../errors.ts";
 import { openTorch, writeTorch } from "../formats/torch.ts";
 import type { TokenFrequencies } from "./vocabulary.ts";
 
 /** Largest id that is taken. */
 const MAX_ID = 2 ** 31 - 1;
+
+/** Where the frequencies of a folder of samples lie when they are kept beside it. */
+export function frequenciesBeside(folder: string): string {
+  const path = resolve(folder);
+  return join(dirname(path), `${basename(path)}.token_freq.pt`);
+}
 
 /**
  * Reads frequencies: a dict from id to count. The order is the file's.

@@ -55,7 +55,7 @@ export class Capture implements AsyncDisposable {
   #backend: Backend | null = null;
   #running: Promise<void> = Promise.resolve();
   /** Batches being written, the oldest first. */
-  readonly #writes: { readonly done: Promise<unknown>; readonly bytes: number }[] = [];
+  readonly #writes: Set<{ readonly done: Promise<unknown>; readonly bytes: number }> = new Set();
   #began = 0;
   #tokens = 0;
   #computing = 0;
@@ -93,7 +93,7 @@ export class Capture implements AsyncDisposable {
   /** Waits until everything is on disk. */
   async finish(): Promise<void> {
     await this.#running;
-    await Promise.all(this.#writes.map(({ done }) => done));
+    await Promise.all([...this.#writes].map(({ done }) => done));
   }
 
   async #work(samples: readonly Pending[]): Promise<void> {
@@ -113,14 +113,14 @@ export class Capture implements AsyncDisposable {
     );
     // A few batches may be on their way to the disk: it answers late, and where the CPU computes, seldom gets a turn.
     while (
-      this.#writes.length > 0 && this.#writes.reduce((sum, one) => sum + one.bytes, bytes) > MAX_WRITING
+      this.#writes.size > 0 && [...this.#writes].reduce((sum, one) => sum + one.bytes, bytes) > MAX_WRITING
     ) {
-      await this.#writes[0]!.done;
-      this.#writes.shift();
+      await [...this.#writes][0]!.done;
     }
-    const done = Promise.all(made.map(({ index, sample }) => store.write(index, sample)));
-    done.catch(() => {}); // reported when it is awaited
-    this.#writes.push({ done, bytes });
+    const write = { done: Promise.all(made.map(({ index, sample }) => store.write(index, sample))), bytes };
+    this.#writes.add(write);
+    // A failure stays, and is reported when it is awaited.
+    write.done.then(() => this.#writes.delete(write), () => {});
     this.#tokens += samples.reduce((sum, { ids }) => sum + ids.length, 0);
     if (this.#warm.at === 0) this.#warm = { at: performance.now(), tokens: this.#tokens };
   }
@@ -156,7 +156,7 @@ export class Capture implements AsyncDisposable {
   /** Waits for files being written: none is left half-written when the program ends. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#running.catch(() => {});
-    await Promise.allSettled(this.#writes.map(({ done }) => done));
+    await Promise.allSettled([...this.#writes].map(({ done }) => done));
     this.#engine?.[Symbol.dispose]();
     this.#backend?.[Symbol.dispose]();
   }

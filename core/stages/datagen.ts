@@ -4,9 +4,9 @@
  *
  * @module
  */
-import { dirname, extname, join } from "node:path";
+import { dirname, extname } from "node:path";
 import { type DataConfig, readDataConfig, writeDataConfig } from "../data/data_config.ts";
-import { writeFrequencies } from "../data/frequencies.ts";
+import { frequenciesBeside, writeFrequencies } from "../data/frequencies.ts";
 import { writeLengths } from "../data/lengths.ts";
 import { RejectedFile } from "../data/rejected_file.ts";
 import { Rejections } from "../data/rejections.ts";
@@ -34,7 +34,10 @@ export interface DatagenOptions extends RecordOptions {
   readonly targetModelPath: string;
   /** Where samples go. */
   readonly outputDir: string;
-  /** Where the frequencies of trained tokens go; `token_freq.pt`, for a shard in its folder. */
+  /**
+   * Where the frequencies of trained tokens go; `token_freq.pt`, for a shard `<its folder>.token_freq.pt`. Not in the
+   * folder: the Python system's trainer takes every file there whose name ends in `pt` for a sample.
+   */
   readonly tokenFreqPath?: string;
   /** States kept, serving convention; 2, n/2, n − 3 and n when absent. The last one must be n. */
   readonly layerIds?: readonly number[];
@@ -104,7 +107,7 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
   const there = new Set(await store.list());
   if (there.size > 0) await checkSameData(outputDir, config);
   const tokenFreqPath = options.tokenFreqPath ??
-    (options.shard ? join(outputDir, "token_freq.pt") : "token_freq.pt");
+    (options.shard ? frequenciesBeside(outputDir) : "token_freq.pt");
   const plugin = await captureEngine(options.engine ?? "local", runtime);
   await requireWritable(outputDir);
   await using _lock = await lockFolder(outputDir);

@@ -1,7 +1,7 @@
 /** Shards of a data set put together: the folder that one run would have made. */
 import { join } from "node:path";
 import { type DataConfig, readDataConfig, writeDataConfig } from "../data/data_config.ts";
-import { readFrequencies, writeFrequencies } from "../data/frequencies.ts";
+import { frequenciesBeside, readFrequencies, writeFrequencies } from "../data/frequencies.ts";
 import { readLengths, writeLengths } from "../data/lengths.ts";
 import { REJECTED_FILE } from "../data/rejected_file.ts";
 import { openSampleStore, type SampleStore } from "../data/store.ts";
@@ -20,7 +20,7 @@ export interface MergeSamplesOptions {
   readonly folders: readonly string[];
   /** Where samples go. */
   readonly outputDir: string;
-  /** Where the sum of their token frequencies goes; `token_freq.pt` in the folder. */
+  /** Where the sum of their token frequencies goes; `token_freq.pt`. */
   readonly tokenFreqPath?: string;
 }
 
@@ -30,7 +30,7 @@ export interface MergeSamplesResult {
   readonly folder: string;
   /** Samples in it. */
   readonly samples: number;
-  /** File of token frequencies; `null` where a shard has none in its folder. */
+  /** File of token frequencies; `null` where a shard has none beside its folder. */
   readonly tokenFreqPath: string | null;
 }
 
@@ -201,7 +201,7 @@ async function joinRejected(parts: readonly Part[], outputDir: string): Promise<
 async function joinFrequencies(parts: readonly Part[], path: string): Promise<string | null> {
   const found = [];
   for (const { folder } of parts) {
-    const frequencies = await readFrequencies(join(folder, "token_freq.pt")).catch((cause) => {
+    const frequencies = await readFrequencies(frequenciesBeside(folder)).catch((cause) => {
       if (cause instanceof NotFoundError) return null;
       throw cause;
     });
