@@ -76,7 +76,7 @@ pub unsafe fn max_of(x: *const f32, n: usize, least: f32) -> f32 {
 }
 
 /// eˣ of several vectors at once: `2ⁿ · eʳ` with |r| ≤ ln 2 / 2 and the Taylor polynomial of degree 7, whose rest is 5e-9.
-/// Zero below −87.3, infinite above 88.7. Two at once take little longer than one: the constants are loaded once for both.
+/// Zero below −87.3, infinite above 88.7. Two at once take less than one after the other: constants serve both.
 #[inline(always)]
 pub fn exps<const N: usize>(x: [v128; N]) -> [v128; N] {
     // ln 2 in two parts, the first with zeros at its end so that its product with n is exact.

@@ -2,7 +2,8 @@
 //!
 //! A tile is some neighbouring queries, those of all heads that read one key head: rows `g · queries + t`.
 
-use crate::kernels::matmul::{Small, all_dots};
+use crate::kernels::dots::all_dots;
+use crate::kernels::matmul::Small;
 use crate::pool::Args;
 use crate::simd::*;
 use core::arch::wasm32::*;

@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod attention_grad;
+pub mod dots;
 pub mod entries;
 pub mod matmul;
 pub mod moves;
