@@ -8,16 +8,9 @@ import { type Output, style } from "./ui.ts";
 
 /** Flags of the Python scripts that mean nothing here, and why. */
 const LEFT_OUT: Readonly<Record<string, string>> = {
-  "--batch-size": "The verifier works on tokens, however many samples they are of: give --batch-tokens",
   "--deterministic-cuda": "Leave it out: the same run on the same backend gives the same bytes anyway",
-  "--gpu-memory-utilization": "Leave it out: memory is taken as it is needed",
-  "--hf-cache-dir":
-    "Set HF_HUB_CACHE or HF_HOME: models of the hub are kept there, beside those of other programs",
-  "--num-preprocessing-workers": "Leave it out: text is prepared while the verifier computes",
   "--num-workers": "Leave it out: the next batch is read while one is worked on",
   "--prefetch-factor": "Leave it out: the next batch is read while one is worked on",
-  "--start-idx": "Leave it out: a run that was stopped goes on by itself",
-  "--tensor-parallel-size": "Leave it out: one device computes here",
 };
 
 /** Where it happened. */
