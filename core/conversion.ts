@@ -118,6 +118,8 @@ export interface DraftConverter {
   readonly summary: string;
   /** The options it takes. */
   readonly options: Readonly<Record<string, ConvertOptionKind>>;
+  /** Whether a checkpoint with tensors of these names is of the foreign layout; for telling people what a file is. */
+  matches?(names: readonly string[]): boolean;
   /**
    * Plans a conversion.
    *

@@ -26,8 +26,8 @@ export interface FoundTensor {
 export interface Inspection {
   /** The path. */
   readonly path: string;
-  /** `speculator`, `verifier` or another `model` by its config, or a `file` of tensors. */
-  readonly kind: "speculator" | "verifier" | "model" | "file";
+  /** A `speculator`, a published `draft` to be converted, a `verifier`, another `model`, or a `file` of tensors. */
+  readonly kind: "speculator" | "draft" | "verifier" | "model" | "file";
   /** Plugin that reads it; `null` when none does, or it needs none. */
   readonly plugin: string | null;
   /** Its `config.json`, or what the metadata of a GGUF file stand for. */
@@ -73,12 +73,25 @@ export async function inspect(
     const found = summary(path, { kind: "speculator", plugin: known ? type : null, config }, tensors);
     return known ? { ...found, serving: await servingProblems(found, type, options.registry) } : found;
   }
+  // A published draft's config names its verifier's architecture, so its tensors are asked first.
+  const draft = await draftOf(tensors.map(({ name }) => name), options.registry);
+  if (draft) return summary(path, { kind: "draft", plugin: draft, config }, tensors);
   const plugin = await options.registry.find("verifier", (plugin) => plugin.matches(config));
   return summary(
     path,
     { kind: plugin ? "verifier" : "model", plugin: plugin?.name ?? null, config },
     tensors,
   );
+}
+
+/** The draft plugin that converts a checkpoint with these tensors; `null` when none does. */
+async function draftOf(names: readonly string[], registry: Registry): Promise<string | null> {
+  for (const { name } of registry.list("draft")) {
+    const algorithm = await (await registry.get("draft", name)).load();
+    const converters = algorithm.converters?.() ?? [];
+    if (converters.some((one) => one.direction === "in" && one.matches?.(names))) return name;
+  }
+  return null;
 }
 
 /** A GGUF file is a model by itself: its metadata stand for a config. */

@@ -23,6 +23,8 @@ Examples:
       if (flags.json) return printJson(context, found);
       const by = found.kind === "file"
         ? ""
+        : found.kind === "draft"
+        ? ` in a layout of its own: convert it with --algorithm ${found.plugin}`
         : found.plugin
         ? `, read by the plugin "${found.plugin}"`
         : ", read by no plugin";

@@ -47,6 +47,8 @@ export const fromResearch: DraftConverter = {
   direction: "in",
   summary: "Eagle-3 as its authors and others publish it",
   options: { norm_before_residual: "boolean", eagle_aux_hidden_state_layer_ids: "layers" },
+  matches: (names) =>
+    names.includes("fc.weight") && names.some((name) => /^midlayer\.|\.hidden_norm\.|^d2t$/.test(name)),
   plan,
 };
 

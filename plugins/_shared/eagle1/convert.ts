@@ -36,6 +36,10 @@ const fromEagleResearch: DraftConverter = {
   direction: "in",
   summary: "Eagle, Eagle-2 and HASS as their authors publish them",
   options: { layernorms: "boolean", fusion_bias: "boolean" },
+  // Eagle-3 has the same two, and a norm or a mapping beside them.
+  matches: (names) =>
+    names.includes("fc.weight") && names.some((name) => name.startsWith("layers.0.")) &&
+    !names.some((name) => /\.hidden_norm\.|^d2t$/.test(name)),
   plan,
 };
 
