@@ -101,7 +101,7 @@ async function runLoop(
       ...data,
       trainDataPath: [heldOut],
       outputDir: at("held-out"),
-      tokenFreqPath: at("held-out", "token_freq.pt"),
+      tokenFreqPath: at("token_freq_held_out.pt"),
     }, runtime),
   );
   await timed(
@@ -140,7 +140,16 @@ async function runLoop(
 
 /** The demo shows the whole loop each time: what an earlier one left is removed, and nothing else. */
 async function clear(out: string): Promise<void> {
-  const made = ["data", "held-out", "vocab", "checkpoints", "speculator", "token_freq.pt", "results.json"];
+  const made = [
+    "data",
+    "held-out",
+    "vocab",
+    "checkpoints",
+    "speculator",
+    "token_freq.pt",
+    "token_freq_held_out.pt",
+    "results.json",
+  ];
   for (const name of made) {
     await Deno.remove(join(out, name), { recursive: true }).catch((cause) => {
       if (cause instanceof Deno.errors.NotFound) return;
