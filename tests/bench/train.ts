@@ -27,6 +27,9 @@ interface Reference {
 
 const verifier = fileURLToPath(new URL("../../examples/assets/tiny-verifier", import.meta.url));
 
+/** That of the demo. Seeds differ by some hundredths at the last step: README.md has the spread. */
+const SEED = 1;
+
 /** A backend that notes the largest tensor an op gives. */
 function watched(backend: Backend, seen: { largest: number }): Backend {
   const { run } = backend;
@@ -75,7 +78,7 @@ export async function trainRows(): Promise<Row[]> {
       totalSeqLen: reference.total_seq_len,
       tttSteps: reference.ttt_steps,
       noiseStd: 0,
-      seed: 1,
+      seed: SEED,
     }, { ...runtime, openBackend: async () => watched(await runtime.openBackend(), seen) }));
     const last = reference.held_out_per_epoch.at(-1)!, against = "upstream, recorded on 2 cores";
     const { total_seq_len: rows, ttt_steps: steps } = reference, { vocab_size: vocabulary } = config;
@@ -89,13 +92,16 @@ export async function trainRows(): Promise<Row[]> {
         against,
         less: true,
       }),
-      ...Array.from({ length: reference.ttt_steps }, (_, i) =>
-        row(`held-out accuracy, step ${i}`, {
-          ours: found.validation![`full_acc_${i}`]!,
-          peer: last[`full_acc_${i}`]!,
-          unit: "share",
-          against,
-        })),
+      ...Array.from(
+        { length: reference.ttt_steps },
+        (_, i) =>
+          row(`held-out accuracy, step ${i}, seed ${SEED}`, {
+            ours: found.validation![`full_acc_${i}`]!,
+            peer: last[`full_acc_${i}`]!,
+            unit: "share",
+            against,
+          }),
+      ),
       row("largest tensor of a training step", {
         ours: seen.largest / 2 ** 20,
         peer: Math.min(logits, mask),
@@ -107,7 +113,7 @@ export async function trainRows(): Promise<Row[]> {
         ours: peak,
         peer: peak + logits + mask,
         unit: "MiB",
-        against: "the same with both of these alive",
+        against: "computed: the same with both of these alive",
         less: true,
       }),
     ];
