@@ -1,5 +1,5 @@
 /** What commands share: where they write, how they are stopped, the flags that all of them take. */
-import { createRuntime, type Runtime, type Stage } from "../mod.ts";
+import { createRuntime, finish, type Runtime, type Stage } from "../mod.ts";
 import { type Command, CommanderError, Option } from "./_commander.ts";
 import { type Output, prettyJson, Progress, style } from "./ui.ts";
 
@@ -88,14 +88,12 @@ export async function follow<R>(
 ): Promise<R> {
   const { out, err } = context, progress = new Progress(err);
   try {
-    while (true) {
-      const next = await stage.next();
-      if (next.done) return next.value;
-      const event = next.value, warning = event.type === "note" && event.level === "warning";
+    return await finish(stage, (event) => {
+      const warning = event.type === "note" && event.level === "warning";
       if (event.type === "text") {
         if (!flags.json) out.write(event.accepted ? style(out, "green", event.text) : event.text);
       } else if (!flags.quiet || warning) progress.show(event);
-    }
+    });
   } finally {
     progress.end();
   }

@@ -1,5 +1,5 @@
 /** A draft's tensors on their way onto a device and back. */
-import { ConfigError, FormatError } from "./errors.ts";
+import { ConfigError } from "./errors.ts";
 import { convert } from "./formats/dtype.ts";
 import type { DraftTensorInfo } from "./plugin.ts";
 import type { Backend, DType, FileDType, HostTensor, Tensor, TypedArray } from "./tensor.ts";
@@ -82,13 +82,6 @@ export async function downloadDraft(
 }
 
 /** The bytes under a typed array. */
-export function bytesOf(values: TypedArray): Uint8Array {
+function bytesOf(values: TypedArray): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-}
-
-/** Refuses values that are not finite. */
-export function checkFinite(name: string, values: TypedArray): void {
-  if (!(values instanceof Float32Array)) return;
-  const at = values.findIndex((x) => !Number.isFinite(x));
-  if (at >= 0) throw new FormatError(name, `expected finite numbers, received ${values[at]} at entry ${at}`);
 }

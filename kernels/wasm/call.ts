@@ -9,7 +9,7 @@ import type { WasmTensor } from "./tensor.ts";
 const KEPT = 64 << 20;
 
 /** A typed array over memory. */
-export function viewOf(buffer: ArrayBufferLike, address: number, count: number, dtype: DType): TypedArray {
+function viewOf(buffer: ArrayBufferLike, address: number, count: number, dtype: DType): TypedArray {
   switch (dtype) {
     case "f32":
       return new Float32Array(buffer, address, count);
