@@ -31,6 +31,18 @@ const ENTRIES: readonly PluginEntry[] = [
     load: () => import("./verifiers/llama/mod.ts"),
   },
   {
+    kind: "verifier",
+    name: "qwen2",
+    summary: "Qwen2 and Qwen2.5",
+    load: () => import("./verifiers/qwen2/mod.ts"),
+  },
+  {
+    kind: "verifier",
+    name: "qwen3",
+    summary: "Qwen3, dense",
+    load: () => import("./verifiers/qwen3/mod.ts"),
+  },
+  {
     kind: "engine",
     name: "local",
     summary: "This machine: the verifier runs on the project's own kernels",

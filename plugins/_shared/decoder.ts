@@ -66,6 +66,19 @@ export interface DecoderWeights {
   readonly mlp: MlpWeights;
 }
 
+/** A block of another kind in the MLP's place: gives `rows + block(x)`, formed in `rows` where it may be. */
+export type FeedForward = (
+  run: Run,
+  rows: Tensor,
+  input: { readonly x: Tensor; readonly inPlace: boolean },
+) => Tensor;
+
+/** Weights of a decoder layer whose MLP may be of another kind. */
+export interface LayerWeights extends Omit<DecoderWeights, "mlp"> {
+  /** A gated MLP's weights, or what stands in its place. */
+  readonly mlp: MlpWeights | FeedForward;
+}
+
 /** What the layers of one pass share. */
 export interface DecoderContext {
   /** Entries of one head. */
@@ -173,7 +186,7 @@ export function decoderLayer(
   run: Run,
   x: Tensor,
   { weights: w, context, inPlace = false, overwrite = inPlace }: {
-    readonly weights: DecoderWeights;
+    readonly weights: LayerWeights;
     readonly context: DecoderContext;
     readonly inPlace?: boolean;
     readonly overwrite?: boolean;
@@ -187,5 +200,8 @@ export function decoderLayer(
     context,
     inPlace: inPlace && (overwrite || ask !== undefined),
   });
-  return addMlp(run, h, { x: rmsnorm(run, h, w.postNorm, eps), weights: w.mlp, inPlace });
+  const x2 = rmsnorm(run, h, w.postNorm, eps), { mlp } = w;
+  return typeof mlp === "function"
+    ? mlp(run, h, { x: x2, inPlace })
+    : addMlp(run, h, { x: x2, weights: mlp, inPlace });
 }

@@ -3,7 +3,7 @@ import { PluginError } from "../../core/errors.ts";
 import type { TensorInfo } from "../../core/plugin.ts";
 import type { Run, Tensor } from "../../core/tensor.ts";
 import { cast } from "../../kernels/ops/mod.ts";
-import type { AttentionWeights, DecoderWeights, MlpWeights } from "./decoder.ts";
+import type { AttentionWeights, DecoderWeights, FeedForward, LayerWeights, MlpWeights } from "./decoder.ts";
 
 /** Sizes of a decoder layer, and which weights it has. */
 export interface DecoderSizes {
@@ -31,29 +31,59 @@ export interface DecoderSizes {
   readonly inputNorm?: boolean;
 }
 
+/** Collects tensors whose names begin with `prefix`. */
+class TensorList {
+  readonly all: TensorInfo[] = [];
+  readonly #prefix: string;
+
+  constructor(prefix: string) {
+    this.#prefix = prefix;
+  }
+
+  put(name: string, ...shape: number[]): void {
+    this.all.push({ name: `${this.#prefix}.${name}`, shape });
+  }
+
+  linear(name: string, [rows, columns]: readonly [number, number], bias = false): void {
+    this.put(`${name}.weight`, rows, columns);
+    if (bias) this.put(`${name}.bias`, rows);
+  }
+}
+
 /** Every tensor of a layer whose names begin with `prefix` (`model.layers.3`). */
 export function decoderTensors(prefix: string, sizes: DecoderSizes): TensorInfo[] {
-  const { hidden, input = hidden, intermediate, heads, kvHeads, headDim } = sizes;
-  const list: TensorInfo[] = [];
-  const put = (name: string, ...shape: number[]) => list.push({ name: `${prefix}.${name}`, shape });
-  const linear = (name: string, rows: number, columns: number, bias = false) => {
-    put(`${name}.weight`, rows, columns);
-    if (bias) put(`${name}.bias`, rows);
-  };
-  if (sizes.inputNorm ?? true) put("input_layernorm.weight", hidden);
-  linear("self_attn.q_proj", heads * headDim, input, sizes.qkvBias);
-  linear("self_attn.k_proj", kvHeads * headDim, input, sizes.qkvBias);
-  linear("self_attn.v_proj", kvHeads * headDim, input, sizes.qkvBias);
-  linear("self_attn.o_proj", hidden, heads * headDim, sizes.outputBias);
+  return [...attentionTensors(prefix, sizes), ...mlpTensors(prefix, sizes)];
+}
+
+/** The tensors of a layer without those of its MLP. */
+export function attentionTensors(
+  prefix: string,
+  sizes: Omit<DecoderSizes, "intermediate" | "mlpBias">,
+): TensorInfo[] {
+  const { hidden, input = hidden, heads, kvHeads, headDim } = sizes, list = new TensorList(prefix);
+  if (sizes.inputNorm ?? true) list.put("input_layernorm.weight", hidden);
+  list.linear("self_attn.q_proj", [heads * headDim, input], sizes.qkvBias);
+  list.linear("self_attn.k_proj", [kvHeads * headDim, input], sizes.qkvBias);
+  list.linear("self_attn.v_proj", [kvHeads * headDim, input], sizes.qkvBias);
+  list.linear("self_attn.o_proj", [hidden, heads * headDim], sizes.outputBias);
   if (sizes.headNorms) {
-    put("self_attn.q_norm.weight", headDim);
-    put("self_attn.k_norm.weight", headDim);
+    list.put("self_attn.q_norm.weight", headDim);
+    list.put("self_attn.k_norm.weight", headDim);
   }
-  put("post_attention_layernorm.weight", hidden);
-  linear("mlp.gate_proj", intermediate, hidden, sizes.mlpBias);
-  linear("mlp.up_proj", intermediate, hidden, sizes.mlpBias);
-  linear("mlp.down_proj", hidden, intermediate, sizes.mlpBias);
-  return list;
+  list.put("post_attention_layernorm.weight", hidden);
+  return list.all;
+}
+
+/** The tensors of a layer's MLP. */
+export function mlpTensors(
+  prefix: string,
+  { hidden, intermediate, mlpBias }: Pick<DecoderSizes, "hidden" | "intermediate" | "mlpBias">,
+): TensorInfo[] {
+  const list = new TensorList(prefix);
+  list.linear("mlp.gate_proj", [intermediate, hidden], mlpBias);
+  list.linear("mlp.up_proj", [intermediate, hidden], mlpBias);
+  list.linear("mlp.down_proj", [hidden, intermediate], mlpBias);
+  return list.all;
 }
 
 /**
@@ -68,7 +98,12 @@ export function decoderWeights(tensors: ReadonlyMap<string, Tensor>, prefix: str
   };
 }
 
-function needed(tensors: ReadonlyMap<string, Tensor>, prefix: string, name: string): Tensor {
+/**
+ * A tensor of a layer.
+ *
+ * @throws {PluginError} when it is not there
+ */
+export function needed(tensors: ReadonlyMap<string, Tensor>, prefix: string, name: string): Tensor {
   const tensor = tensors.get(`${prefix}.${name}`);
   if (!tensor) {
     throw new PluginError(prefix, `expected a tensor "${prefix}.${name}", received ${tensors.size} others`);
@@ -85,32 +120,73 @@ export function blockWeights(
   tensors: ReadonlyMap<string, Tensor>,
   prefix: string,
 ): Omit<DecoderWeights, "inputNorm"> {
-  const need = (name: string): Tensor => needed(tensors, prefix, name);
-  const optional = <K extends string>(key: K, name: string): { readonly [k in K]?: Tensor } => {
-    const tensor = tensors.get(`${prefix}.${name}`);
-    return tensor ? { [key]: tensor } as { readonly [k in K]: Tensor } : {};
+  return {
+    postNorm: needed(tensors, prefix, "post_attention_layernorm.weight"),
+    attention: attentionWeights(tensors, prefix),
+    mlp: mlpWeights(tensors, prefix),
   };
-  const attention: AttentionWeights = {
+}
+
+/**
+ * A layer's weights but for those of its MLP, in whose place `mlp` stands.
+ *
+ * @throws {PluginError} when a weight that every layer has is not there
+ */
+export function layerWeights(
+  tensors: ReadonlyMap<string, Tensor>,
+  prefix: string,
+  mlp: MlpWeights | FeedForward,
+): LayerWeights {
+  return {
+    inputNorm: needed(tensors, prefix, "input_layernorm.weight"),
+    postNorm: needed(tensors, prefix, "post_attention_layernorm.weight"),
+    attention: attentionWeights(tensors, prefix),
+    mlp,
+  };
+}
+
+function optional<K extends string>(
+  tensors: ReadonlyMap<string, Tensor>,
+  key: K,
+  name: string,
+): { readonly [k in K]?: Tensor } {
+  const tensor = tensors.get(name);
+  return tensor ? { [key]: tensor } as { readonly [k in K]: Tensor } : {};
+}
+
+function attentionWeights(tensors: ReadonlyMap<string, Tensor>, prefix: string): AttentionWeights {
+  const need = (name: string): Tensor => needed(tensors, prefix, name);
+  const maybe = <K extends string>(key: K, name: string) => optional(tensors, key, `${prefix}.${name}`);
+  return {
     q: need("self_attn.q_proj.weight"),
     k: need("self_attn.k_proj.weight"),
     v: need("self_attn.v_proj.weight"),
     o: need("self_attn.o_proj.weight"),
-    ...optional("qBias", "self_attn.q_proj.bias"),
-    ...optional("kBias", "self_attn.k_proj.bias"),
-    ...optional("vBias", "self_attn.v_proj.bias"),
-    ...optional("oBias", "self_attn.o_proj.bias"),
-    ...optional("qNorm", "self_attn.q_norm.weight"),
-    ...optional("kNorm", "self_attn.k_norm.weight"),
+    ...maybe("qBias", "self_attn.q_proj.bias"),
+    ...maybe("kBias", "self_attn.k_proj.bias"),
+    ...maybe("vBias", "self_attn.v_proj.bias"),
+    ...maybe("oBias", "self_attn.o_proj.bias"),
+    ...maybe("qNorm", "self_attn.q_norm.weight"),
+    ...maybe("kNorm", "self_attn.k_norm.weight"),
   };
-  const mlp: MlpWeights = {
+}
+
+/**
+ * The weights of a layer's gated MLP.
+ *
+ * @throws {PluginError} when one is not there
+ */
+export function mlpWeights(tensors: ReadonlyMap<string, Tensor>, prefix: string): MlpWeights {
+  const need = (name: string): Tensor => needed(tensors, prefix, name);
+  const maybe = <K extends string>(key: K, name: string) => optional(tensors, key, `${prefix}.${name}`);
+  return {
     gate: need("mlp.gate_proj.weight"),
     up: need("mlp.up_proj.weight"),
     down: need("mlp.down_proj.weight"),
-    ...optional("gateBias", "mlp.gate_proj.bias"),
-    ...optional("upBias", "mlp.up_proj.bias"),
-    ...optional("downBias", "mlp.down_proj.bias"),
+    ...maybe("gateBias", "mlp.gate_proj.bias"),
+    ...maybe("upBias", "mlp.up_proj.bias"),
+    ...maybe("downBias", "mlp.down_proj.bias"),
   };
-  return { postNorm: need("post_attention_layernorm.weight"), attention, mlp };
 }
 
 /**

@@ -24,6 +24,11 @@ export function packedRanges(lengths: readonly number[]): Packing {
   return { ranges, positions };
 }
 
+/** The same ranges in a layer that sees only the last `window` keys, a row's own among them. */
+export function windowed(ranges: Int32Array, window: number): Int32Array {
+  return ranges.map((first, i) => i % 2 === 0 ? Math.max(first, ranges[i + 1]! - window) : first);
+}
+
 /** Ranges and positions of new rows behind those of a cache: a row sees all before it and itself. */
 export class CachedRanges {
   readonly #all: Packing;

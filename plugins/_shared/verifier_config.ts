@@ -4,6 +4,12 @@ import type { VerifierInfo } from "../../core/plugin.ts";
 
 type Config = Readonly<Record<string, unknown>>;
 
+/** Whether `architectures` of a config has one of these names. */
+export function named(config: Config, names: readonly string[]): boolean {
+  const { architectures } = config;
+  return Array.isArray(architectures) && architectures.some((name) => names.includes(name));
+}
+
 /** Reads the fields of a config; every message names the model and the field. */
 export class ConfigFields {
   readonly #config: Config;
@@ -31,6 +37,15 @@ export class ConfigFields {
     const value = this.#config[name] ?? fallback;
     if (typeof value !== "number" || !Number.isInteger(value) || value < 1 || value > most) {
       throw this.refuse(name, `a whole number from 1 to ${most}`);
+    }
+    return value;
+  }
+
+  /** A whole number, 0 too; `fallback` where the field is absent or null. */
+  whole(name: string, fallback: number): number {
+    const value = this.#config[name] ?? fallback;
+    if (typeof value !== "number" || !Number.isInteger(value) || value < 0) {
+      throw this.refuse(name, "a whole number");
     }
     return value;
   }
@@ -68,10 +83,48 @@ export class ConfigFields {
     return list as number[];
   }
 
+  /**
+   * Which layers see only the last keys: how many, or `null`. A list of `layer_types` says so; where there is none, `sliding`
+   * does.
+   */
+  windows(layers: number, sliding: (layer: number) => boolean): readonly (number | null)[] {
+    const types = this.#config["layer_types"] ?? null;
+    const known = ["full_attention", "sliding_attention"];
+    const fits = Array.isArray(types) && types.length === layers &&
+      types.every((type) => known.includes(type));
+    if (types !== null && !fits) throw this.refuse("layer_types", `${layers} of ${known.join(" and ")}`);
+    const slides = (layer: number) => fits ? types[layer] === known[1] : sliding(layer);
+    return Array.from({ length: layers }, (_, layer) => slides(layer) ? this.count("sliding_window") : null);
+  }
+
+  /** Refuses weights that are quantised, but for one way where `method` names it; gives whether they are. */
+  quantised(method?: string): boolean {
+    const config = this.record("quantization_config");
+    if (config === null) return false;
+    if (method !== undefined && config["quant_method"] === method) return true;
+    throw new ConfigError(
+      `${this.#where}/config.json: quantization_config.quant_method`,
+      `expected ${method ? `"${method}" or ` : ""}weights that are not quantised, received ${
+        JSON.stringify(config["quant_method"] ?? null).slice(0, 80)
+      }`,
+      { hint: "Take the model in bf16, as GGUF, or from a server with the vllm engine" },
+    );
+  }
+
   /** Refuses any other value of a field that must have one; absent is as good. */
   only(name: string, value: string): void {
     if ((this.#config[name] ?? value) !== value) throw this.refuse(name, JSON.stringify(value));
   }
+}
+
+/** What a family takes where its config says nothing. */
+export interface InfoDefaults {
+  /** Entries of a head; `hidden_size / num_attention_heads` when absent. */
+  readonly headDim?: number;
+  /** `rms_norm_eps`; 1e-6 when absent. */
+  readonly rmsNormEps?: number;
+  /** `rope_theta`; 10000 when absent. */
+  readonly ropeTheta?: number;
 }
 
 /**
@@ -79,18 +132,24 @@ export class ConfigFields {
  *
  * @throws {ConfigError} when a field is missing or cannot be used
  */
-export function decoderInfo(config: Config, nameOrPath: string): VerifierInfo {
+export function decoderInfo(
+  config: Config,
+  nameOrPath: string,
+  defaults: InfoDefaults = {},
+): VerifierInfo {
   const fields = new ConfigFields(config, nameOrPath);
-  fields.only("hidden_act", "silu");
   const hiddenSize = fields.count("hidden_size");
   const heads = fields.count("num_attention_heads", { most: 4096 });
   const kvHeads = fields.count("num_key_value_heads", { most: 4096, fallback: heads });
   if (heads % kvHeads !== 0) {
     throw fields.refuse("num_key_value_heads", `a divisor of num_attention_heads ${heads}`);
   }
-  const headDim = fields.count("head_dim", { most: 4096, fallback: hiddenSize / heads });
+  const headDim = fields.count("head_dim", { most: 4096, fallback: defaults.headDim ?? hiddenSize / heads });
   if (headDim % 2 !== 0) throw fields.refuse("head_dim", "an even number");
   const architectures = config["architectures"];
+  // Newer checkpoints say both in one object.
+  const rope = fields.record("rope_parameters");
+  const theta = new ConfigFields(rope ? { ...config, ...rope } : config, nameOrPath);
   return {
     nameOrPath,
     architectures: Array.isArray(architectures) ? architectures.map(String) : [],
@@ -103,9 +162,9 @@ export function decoderInfo(config: Config, nameOrPath: string): VerifierInfo {
     intermediateSize: fields.count("intermediate_size"),
     vocabSize: fields.count("vocab_size"),
     maxPositions: fields.count("max_position_embeddings"),
-    rmsNormEps: fields.positive("rms_norm_eps", 1e-6),
-    ropeTheta: fields.positive("rope_theta", 10000),
-    ropeScaling: fields.record("rope_scaling"),
+    rmsNormEps: fields.positive("rms_norm_eps", defaults.rmsNormEps ?? 1e-6),
+    ropeTheta: theta.positive("rope_theta", defaults.ropeTheta ?? 10000),
+    ropeScaling: rope ?? fields.record("rope_scaling"),
     eosTokenIds: fields.tokens("eos_token_id"),
     raw: config,
   };

@@ -1,16 +1,23 @@
-/** A decoder model with a dense MLP in every layer, on a backend: the verifier of several families. */
+/** A decoder model on a backend, whose layers may be of several kinds: the verifier of most families. */
 import { ShapeError } from "../../core/errors.ts";
 import type { ForwardInput, ForwardOutput, KvCache, VerifierInfo, VerifierModel } from "../../core/plugin.ts";
 import type { Backend, Tensor } from "../../core/tensor.ts";
 import { attention, cast, gather, linear, rmsnorm, type RopeTables, slice } from "../../kernels/ops/mod.ts";
-import { type DecoderContext, decoderLayer, type DecoderWeights } from "./decoder.ts";
-import { decoderWeights } from "./decoder_weights.ts";
+import { type DecoderContext, decoderLayer, type LayerWeights } from "./decoder.ts";
 import { LayerCache } from "./kv_cache.ts";
-import { packedRanges } from "./ranges.ts";
+import { packedRanges, windowed } from "./ranges.ts";
 import { ropeTables } from "./rope.ts";
 
+/** A layer of a model. */
+export interface VerifierLayer {
+  /** Its weights. */
+  readonly weights: LayerWeights;
+  /** Keys that a row sees at most, its own among them; `null` for all. */
+  readonly window: number | null;
+}
+
 /** Where a model's weights are, and under which names. */
-export interface DenseWeights {
+export interface DecoderParts {
   /** Where to compute. */
   readonly backend: Backend;
   /** Every tensor of the checkpoint; the model owns them from now on. */
@@ -21,31 +28,32 @@ export interface DenseWeights {
   readonly head: string;
   /** Name of the final norm. */
   readonly norm: string;
-  /** What the names of layer i begin with. */
-  prefix(layer: number): string;
+  /** Puts a layer together, from the tensors as the model holds them. */
+  layer(index: number, tensors: ReadonlyMap<string, Tensor>): VerifierLayer;
 }
 
 /** The rows of one pass. */
 interface Pass {
   readonly tokens: Tensor;
   readonly positions: Tensor;
-  readonly ranges: Tensor;
+  /** i32 `[T, 2]`: what each row sees in layers of a window. */
+  readonly ranges: ReadonlyMap<number | null, Tensor>;
   readonly cache: LayerCache | null;
 }
 
-/** A dense decoder model. */
-export class DenseVerifier implements VerifierModel {
+/** A decoder model. */
+export class DecoderVerifier implements VerifierModel {
   readonly info: VerifierInfo;
   readonly backend: Backend;
   readonly #embed: Tensor;
   readonly #head: Tensor;
   readonly #norm: Tensor;
-  readonly #layers: readonly DecoderWeights[];
+  readonly #layers: readonly VerifierLayer[];
   readonly #tables: RopeTables;
   readonly #tensors: ReadonlySet<Tensor>;
 
   /** Takes the weights over. Norms and biases become f32; matrices stay as they are stored. */
-  constructor(info: VerifierInfo, weights: DenseWeights) {
+  constructor(info: VerifierInfo, weights: DecoderParts) {
     const { backend } = weights;
     this.info = info;
     this.backend = backend;
@@ -58,10 +66,7 @@ export class DenseVerifier implements VerifierModel {
     this.#embed = tensors.get(weights.embed)!;
     this.#head = tensors.get(weights.head)!;
     this.#norm = tensors.get(weights.norm)!;
-    this.#layers = Array.from(
-      { length: info.layers },
-      (_, layer) => decoderWeights(tensors, weights.prefix(layer)),
-    );
+    this.#layers = Array.from({ length: info.layers }, (_, index) => weights.layer(index, tensors));
     this.#tables = ropeTables(backend, {
       headDim: info.headDim,
       theta: info.ropeTheta,
@@ -83,7 +88,7 @@ export class DenseVerifier implements VerifierModel {
     const pass = this.#pass(input);
     const kept = new Map<number, Tensor>();
     let x = gather(run, this.#embed, pass.tokens);
-    for (const [index, weights] of this.#layers.entries()) {
+    for (const [index, { weights }] of this.#layers.entries()) {
       if (wanted.has(index)) kept.set(index, scope.keep(x));
       const overwrite = !wanted.has(index);
       const next = this.#layer(x, { weights, context: this.#context(pass, index), overwrite });
@@ -130,16 +135,20 @@ export class DenseVerifier implements VerifierModel {
       throw new ShapeError("forward", `expected at most ${maxPositions} positions, received ${longest}`);
     }
     const packing = cache ? cache.next(rows) : packedRanges(lengths ?? [rows]);
+    const windows = new Set(this.#layers.map(({ window }) => window));
+    const seen = (window: number | null) =>
+      window === null ? packing.ranges : windowed(packing.ranges, window);
     return {
       tokens,
       positions: backend.from(packing.positions, [rows]),
-      ranges: backend.from(packing.ranges, [rows, 2]),
+      ranges: new Map([...windows].map((window) => [window, backend.from(seen(window), [rows, 2])])),
       cache,
     };
   }
 
   #context(pass: Pass, layer: number): DecoderContext {
     const { heads, kvHeads, headDim, rmsNormEps } = this.info, { run } = this.backend;
+    const ranges = pass.ranges.get(this.#layers[layer]!.window)!;
     return {
       headDim,
       eps: rmsNormEps,
@@ -147,7 +156,7 @@ export class DenseVerifier implements VerifierModel {
       positions: pass.positions,
       attend: (q, k, v) => {
         const keys = pass.cache ? pass.cache.append(layer, k, v) : { k, v };
-        return attention(run, { q, ...keys, ranges: pass.ranges }, {
+        return attention(run, { q, ...keys, ranges }, {
           heads,
           kvHeads,
           headDim,
@@ -160,7 +169,7 @@ export class DenseVerifier implements VerifierModel {
   #layer(
     x: Tensor,
     layer: {
-      readonly weights: DecoderWeights;
+      readonly weights: LayerWeights;
       readonly context: DecoderContext;
       readonly overwrite: boolean;
     },
