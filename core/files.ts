@@ -125,7 +125,7 @@ export async function openFile(path: string): Promise<OpenFile> {
 
 /** A file being written under a temporary name in the same folder. */
 export interface AtomicFile extends AsyncDisposable {
-  /** Appends bytes. */
+  /** Appends bytes, which may be changed afterwards. Few bytes wait for more of them. */
   write(bytes: Uint8Array): Promise<void>;
   /** Flushes to disk and gives the file its name. Without it, disposal removes what was written. */
   commit(): Promise<void>;
@@ -138,9 +138,13 @@ export interface AtomicFile extends AsyncDisposable {
  */
 export async function createAtomic(path: string): Promise<AtomicFile> {
   const temporary = join(dirname(path), `.${basename(path)}.${crypto.randomUUID().slice(0, 8)}.tmp`);
+  const options = { write: true, createNew: true };
   try {
-    await Deno.mkdir(dirname(path), { recursive: true });
-    const handle = await Deno.open(temporary, { write: true, createNew: true });
+    const handle = await Deno.open(temporary, options).catch(async (cause) => {
+      if (!(cause instanceof Deno.errors.NotFound)) throw cause;
+      await Deno.mkdir(dirname(path), { recursive: true });
+      return await Deno.open(temporary, options);
+    });
     return new PendingFile(path, temporary, handle);
   } catch (cause) {
     throw new WriteError(path, `expected a place to write to, received ${message(cause)}`, { cause });
@@ -162,6 +166,9 @@ export async function removeUnfinished(folder: string): Promise<void> {
     });
   }
 }
+
+/** Bytes that are read at once, without another thread. */
+const SMALL_READ = 64 * 1024;
 
 class RangeReader implements OpenFile {
   readonly path: string;
@@ -197,18 +204,30 @@ class RangeReader implements OpenFile {
     if (!this.#open) throw new FormatError(this.path, "expected an open file, received a closed one");
     try {
       const bytes = new Uint8Array(length);
+      if (length > 0 && length <= SMALL_READ) {
+        // Another thread would take longer to be asked than this takes.
+        this.#handle.seekSync(offset, Deno.SeekMode.Start);
+        for (let done = 0; done < length;) {
+          const count = this.#handle.readSync(bytes.subarray(done));
+          if (count === null) throw this.#ended(offset, { wanted: length, done });
+          done += count;
+        }
+        return bytes;
+      }
       if (length > 0) await this.#handle.seek(offset, Deno.SeekMode.Start);
       for (let done = 0; done < length;) {
         const count = await this.#handle.read(bytes.subarray(done));
-        if (count === null) {
-          throw new FormatError(this.path, `expected ${length} bytes at ${offset}, received ${done}`);
-        }
+        if (count === null) throw this.#ended(offset, { wanted: length, done });
         done += count;
       }
       return bytes;
     } catch (cause) {
       throw readError(this.path, cause);
     }
+  }
+
+  #ended(offset: number, { wanted, done }: { wanted: number; done: number }): FormatError {
+    return new FormatError(this.path, `expected ${wanted} bytes at ${offset}, received ${done}`);
   }
 
   [Symbol.dispose](): void {
@@ -218,10 +237,16 @@ class RangeReader implements OpenFile {
   }
 }
 
+/** Bytes that may wait to be written together: a write goes to another thread and back, and costs more than a copy. */
+const WAITING_BYTES = 256 * 1024;
+
 class PendingFile implements AtomicFile {
   readonly #path: string;
   readonly #temporary: string;
   readonly #handle: Deno.FsFile;
+  /** Bytes that wait, at its beginning. */
+  #buffer = new Uint8Array(0);
+  #waiting = 0;
   #state: "open" | "closed" | "done" = "open";
 
   constructor(path: string, temporary: string, handle: Deno.FsFile) {
@@ -231,6 +256,20 @@ class PendingFile implements AtomicFile {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
+    if (this.#waiting + bytes.length > WAITING_BYTES) await this.#flush();
+    if (bytes.length > WAITING_BYTES) return await this.#writeNow(bytes);
+    if (this.#buffer.length === 0) this.#buffer = new Uint8Array(WAITING_BYTES);
+    this.#buffer.set(bytes, this.#waiting);
+    this.#waiting += bytes.length;
+  }
+
+  async #flush(): Promise<void> {
+    const bytes = this.#buffer.subarray(0, this.#waiting);
+    this.#waiting = 0;
+    await this.#writeNow(bytes);
+  }
+
+  async #writeNow(bytes: Uint8Array): Promise<void> {
     try {
       for (let done = 0; done < bytes.length;) done += await this.#handle.write(bytes.subarray(done));
     } catch (cause) {
@@ -239,6 +278,7 @@ class PendingFile implements AtomicFile {
   }
 
   async commit(): Promise<void> {
+    await this.#flush();
     try {
       await this.#handle.sync();
       this.#handle.close();

@@ -5,7 +5,9 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { packBatch } from "../core/data/batch.ts";
+import type { Sample } from "../core/data/sample.ts";
 import { openSampleStore } from "../core/data/store.ts";
+import { writeSamples } from "../core/data/write_samples.ts";
 import { createRuntime, datagen, finish } from "../mod.ts";
 import { DIALOGUES, inFolder, VERIFIER } from "./cli.ts";
 
@@ -59,3 +61,31 @@ Deno.test({
       assert.deepEqual(new Float32Array(await bytes("verifier_last_hidden_states")), ours.last);
     }),
 });
+
+const LOAD = "import sys, torch; a, b = (torch.load(path, weights_only=True) for path in sys.argv[1:]); " +
+  "same = torch.equal; assert a.keys() == b.keys() and same(a['input_ids'], b['input_ids']); " +
+  "assert all(map(same, a['hidden_states'], b['hidden_states'])) and len(a['hidden_states']) == 3";
+
+Deno.test({
+  name: "torch unpacks packed samples" + (there ? "" : " (there is no Python with torch; PYTHON names one)"),
+  ignore: !there,
+  fn: () =>
+    inFolder(async (at) => {
+      const sample = sampleOf(500), options = { ending: "pt", dtype: "f32" } as const;
+      const write = (name: string, compress: "none" | "deflate") =>
+        writeSamples([{ index: 0, sample }], { ...options, folder: at(name), compress });
+      await write("plain", "none");
+      await write("packed", "deflate");
+      const loaded = run("-c", LOAD, at("plain", "data_0.pt"), at("packed", "data_0.pt"));
+      assert.ok(loaded.success, loaded.text);
+    }),
+});
+
+function sampleOf(tokens: number): Sample {
+  const state = () => new Uint8Array(Float32Array.from({ length: 8 * tokens }, (_, i) => i % 100).buffer);
+  return {
+    inputIds: Int32Array.from({ length: tokens }, (_, t) => t),
+    lossMask: new Uint8Array(tokens).fill(1),
+    hidden: [0, 1, 2].map(() => ({ shape: [tokens, 8], dtype: "f32", bytes: state() })),
+  };
+}

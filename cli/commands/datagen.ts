@@ -31,6 +31,8 @@ interface Flags extends SharedFlags {
   readonly startIdx: number;
   readonly dtype?: NonNullable<DatagenOptions["dtype"]>;
   readonly format?: NonNullable<DatagenOptions["format"]>;
+  readonly compress?: NonNullable<DatagenOptions["compress"]>;
+  readonly keepLayers?: number[];
   readonly strictUpstream?: boolean;
   readonly shard?: NonNullable<DatagenOptions["shard"]>;
   readonly yes?: boolean;
@@ -75,6 +77,11 @@ export function define(command: Command, context: Context): void {
     )
     .option("--turn-dropout", "keep a random number of turns of each conversation")
     .option("--layer-ids <id...>", "states kept; id i enters layer i (default: 2, n/2, n-3, n)", wholes)
+    .option(
+      "--keep-layers <id...>",
+      "those of --layer-ids that are written; the last state always is (default: all)",
+      wholes,
+    )
     .option("--batch-tokens <n>", "tokens that the verifier works on at once (default: 2048)", whole(1))
     .option(
       "--batch-size <n>",
@@ -98,6 +105,12 @@ export function define(command: Command, context: Context): void {
     .addOption(
       new Option("--format <ending>", "format of samples (default: that of those already there, else pt)")
         .choices(["pt", "safetensors"]),
+    )
+    .addOption(
+      new Option(
+        "--compress <how>",
+        "pack pt files; torch.load takes deflate, but not with mmap=True, as the Python system's trainer reads (default: none)",
+      ).choices(["none", "deflate"]),
     )
     .option(
       "--strict-upstream",
@@ -132,10 +145,12 @@ Stopped at any point, the same command goes on where it was.
       const {
         batchSize,
         batchTokens,
+        compress,
         dtype,
         endpoint,
         engine,
         format,
+        keepLayers,
         layerIds,
         startIdx,
         tokenFreqPath,
@@ -150,10 +165,12 @@ Stopped at any point, the same command goes on where it was.
         ...given({
           batchSize,
           batchTokens,
+          compress,
           dtype,
           endpoint,
           engine,
           format,
+          keepLayers,
           layerIds,
           startIdx,
           tokenFreqPath,

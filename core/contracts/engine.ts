@@ -56,7 +56,7 @@ export interface Engine extends Disposable {
   readonly info: VerifierInfo;
   /**
    * Hidden states of samples: for each sample, for each layer id (serving convention), `[T, hidden]`. Samples are
-   * worked together where that is faster; the result does not depend on it.
+   * worked together where that is faster; the result does not depend on it. The memory is the caller's to give away.
    */
   capture(samples: readonly Int32Array[], layers: readonly number[]): Promise<HostTensor[][]>;
   /** Goes on with a text. */

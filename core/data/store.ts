@@ -30,7 +30,7 @@ export interface SampleFormat {
    */
   ids(path: string): Promise<Int32Array>;
   /** Writes a sample in one step. */
-  write(path: string, sample: Sample): Promise<void>;
+  write(path: string, sample: Sample, options?: { readonly compress?: Compression }): Promise<void>;
 }
 
 /** A folder of samples. */
@@ -60,6 +60,32 @@ export interface SampleStore {
 
 /** Endings of sample files that are known. */
 export type SampleEnding = "pt" | "safetensors";
+
+/** How the files of samples are packed. Torch unpacks `deflate`, but not where it is told to map files into memory. */
+export type Compression = "none" | "deflate";
+
+/** How a sample is written. */
+export interface SampleFileOptions {
+  /** The folder. */
+  readonly folder: string;
+  /** The format. */
+  readonly ending: SampleEnding;
+  /** How it is packed; not at all, unless given. */
+  readonly compress?: Compression;
+}
+
+/**
+ * Writes a sample in one step; its folder is made.
+ *
+ * @throws {ConfigError} when its parts do not fit each other
+ * @throws {WriteError} when it cannot be written
+ */
+export async function writeSample(sample: Sample, index: number, options: SampleFileOptions): Promise<void> {
+  const { compress = "none", ending, folder } = options;
+  const path = join(folder, `data_${index}.${ending}`);
+  checkSample(sample, path);
+  await formatOf(ending).write(path, sample, { compress });
+}
 
 /** How a store is opened. */
 export interface StoreOptions {
@@ -119,9 +145,7 @@ class FolderStore implements SampleStore {
   }
 
   async write(index: number, sample: Sample): Promise<void> {
-    const path = join(this.folder, `data_${index}.${this.#ending}`);
-    checkSample(sample, path);
-    await formatOf(this.#ending).write(path, sample);
+    await writeSample(sample, index, { folder: this.folder, ending: this.#ending });
     this.#there.set(index, this.#ending);
   }
 

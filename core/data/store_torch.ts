@@ -11,7 +11,7 @@ import { openTorch, TorchTensor, writeTorch } from "../formats/torch.ts";
 import type { HostTensor } from "../tensor.ts";
 import type { Sample } from "./sample.ts";
 import { int64Tensor } from "./sample.ts";
-import type { SampleFormat } from "./store.ts";
+import type { Compression, SampleFormat } from "./store.ts";
 
 /** Samples in torch files. A tensor that is read may be a view of a longer one, as in cut rows. */
 export function torchSamples(): SampleFormat {
@@ -53,7 +53,11 @@ async function ids(path: string): Promise<Int32Array> {
   return toInt32(await tensor(file, "input_ids").read());
 }
 
-async function write(path: string, sample: Sample): Promise<void> {
+async function write(
+  path: string,
+  sample: Sample,
+  { compress = "none" }: { readonly compress?: Compression } = {},
+): Promise<void> {
   await writeTorch(
     path,
     new Map<string, TorchInput>([
@@ -61,6 +65,7 @@ async function write(path: string, sample: Sample): Promise<void> {
       ["hidden_states", sample.hidden],
       ["loss_mask", int64Tensor(sample.lossMask)],
     ]),
+    { compress: compress === "deflate" },
   );
 }
 

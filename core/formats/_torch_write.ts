@@ -74,15 +74,20 @@ const STORAGE_CLASSES: Readonly<Partial<Record<string, string>>> = {
  * Writes a file that `torch.load(weights_only=True)` reads, in one step; byte for byte what `torch.save` makes of
  * the same values.
  *
+ * @param options `compress`: deflate what tensors hold. `torch.load` takes it, but not with `mmap=True`
  * @throws {WriteError} when a value is of no such kind, a tensor's bytes do not fit its shape, or the file cannot be
  * written
  */
-export async function writeTorch(path: string, value: TorchInput): Promise<void> {
+export async function writeTorch(
+  path: string,
+  value: TorchInput,
+  options: { readonly compress?: boolean } = {},
+): Promise<void> {
   const pickler = new Pickler(path);
   pickler.value(value, 0);
   const records: [string, number][] = [];
   await using file = await createAtomic(path);
-  const archive = new ZipWriter(file);
+  const archive = new ZipWriter(file, options);
   // The folder in the archive is named as the file is, without its ending.
   const root = basename(path).replace(/\.[^.]*$/, "") || "archive";
   const add = async (name: string, data: Uint8Array | string) => {

@@ -1,8 +1,11 @@
 /**
  * Zip archives as torch writes them: stored members, each one's data at a multiple of 64 bytes, zip64 end records.
+ * Members may be deflated, which torch itself never does, but reads.
  *
  * @module
  */
+import { promisify } from "node:util";
+import { deflateRaw } from "node:zlib";
 import type { AtomicFile } from "../files.ts";
 import { checksum } from "./_crc.ts";
 
@@ -15,6 +18,8 @@ interface Member {
   readonly name: Uint8Array;
   readonly crc: number;
   readonly size: number;
+  /** Bytes in the archive. */
+  readonly packed: number;
   readonly header: number;
 }
 
@@ -22,24 +27,31 @@ interface Member {
 export class ZipWriter {
   readonly #file: AtomicFile;
   readonly #members: Member[] = [];
+  readonly #compress: boolean;
   #at = 0;
 
-  /** @param file empty */
-  constructor(file: AtomicFile) {
+  /**
+   * @param file empty
+   * @param options `compress`: deflate members where that makes them smaller
+   */
+  constructor(file: AtomicFile, options: { readonly compress?: boolean } = {}) {
     this.#file = file;
+    this.#compress = options.compress ?? false;
   }
 
   /** Appends a member and returns its CRC-32. */
   async add(name: string, data: Uint8Array): Promise<number> {
+    const packed = this.#compress ? await deflated(data) : data;
     const member = {
       name: new TextEncoder().encode(name),
       crc: checksum(data),
       size: data.length,
+      packed: packed.length,
       header: this.#at,
     };
     this.#members.push(member);
     await this.#write(localHeader(member));
-    await this.#write(data);
+    await this.#write(packed);
     if (data.length > 0) await this.#write(descriptor(member));
     return member.crc;
   }
@@ -63,8 +75,30 @@ export class ZipWriter {
   }
 }
 
+/** Level 1: hidden states are nearly noise, and higher levels gain nothing but time. */
+const LEVEL = 1;
+/** Members below this size stay as they are. */
+const LEAST = 256;
+
+async function deflated(data: Uint8Array): Promise<Uint8Array> {
+  if (data.length < LEAST) return data;
+  const packed = await promisify(deflateRaw as DeflateRaw)(data, { level: LEVEL });
+  return packed.length < data.length ? packed : data;
+}
+
+type DeflateRaw = (
+  data: Uint8Array,
+  options: { readonly level: number },
+  done: (error: Error | null, packed: Uint8Array) => void,
+) => void;
+
 function isWide(member: Member): boolean {
   return member.size >= U32 || member.header >= U32;
+}
+
+/** 8 is deflate, 0 is as it is. */
+function method(member: Member): number {
+  return member.packed < member.size ? 8 : 0;
 }
 
 /** The zip64 extra field: what does not fit into 32 bits. */
@@ -74,7 +108,7 @@ function wideExtra(member: Member): Fields {
     const sizes = member.size >= U32;
     const place = member.header >= U32;
     extra.u16(1).u16((sizes ? 16 : 0) + (place ? 8 : 0));
-    if (sizes) extra.u64(member.size).u64(member.size);
+    if (sizes) extra.u64(member.size).u64(member.packed);
     if (place) extra.u64(member.header);
   }
   return extra;
@@ -85,23 +119,25 @@ function localHeader(member: Member): Uint8Array {
   const before = member.header + 30 + member.name.length + extra.length + 4;
   const padding = (ALIGNMENT - before % ALIGNMENT) % ALIGNMENT;
   extra.u16(0x4246).u16(padding).raw(new Uint8Array(padding).fill(0x5a));
-  const header = new Fields().u32(0x04034b50).u16(0).u16(member.size > 0 ? FLAGS : FLAGS_EMPTY).u16(0).u32(0)
-    .u32(0).u32(0).u32(0);
+  const header = new Fields().u32(0x04034b50).u16(0).u16(member.size > 0 ? FLAGS : FLAGS_EMPTY)
+    .u16(method(member)).u32(0).u32(0).u32(0).u32(0);
   return header.u16(member.name.length).u16(extra.length).raw(member.name).raw(extra.bytes()).bytes();
 }
 
 function descriptor(member: Member): Uint8Array {
   const fields = new Fields().u32(0x08074b50).u32(member.crc);
-  if (isWide(member)) return fields.u64(member.size).u64(member.size).bytes();
-  return fields.u32(member.size).u32(member.size).bytes();
+  if (isWide(member)) return fields.u64(member.packed).u64(member.size).bytes();
+  return fields.u32(member.packed).u32(member.size).bytes();
 }
 
 function directoryEntry(member: Member): Uint8Array {
   const extra = wideExtra(member);
   const [size, place] = [Math.min(member.size, U32), Math.min(member.header, U32)];
-  const entry = new Fields().u32(0x02014b50).u16(0).u16(0).u16(member.size > 0 ? FLAGS : FLAGS_EMPTY).u16(0)
-    .u32(0);
-  entry.u32(member.crc).u32(size).u32(size).u16(member.name.length).u16(extra.length);
+  const entry = new Fields().u32(0x02014b50).u16(0).u16(0).u16(member.size > 0 ? FLAGS : FLAGS_EMPTY)
+    .u16(method(member)).u32(0);
+  entry.u32(member.crc).u32(size === U32 ? U32 : member.packed).u32(size).u16(member.name.length).u16(
+    extra.length,
+  );
   entry.u16(0).u16(0).u16(0).u32(0).u32(place);
   return entry.raw(member.name).raw(extra.bytes()).bytes();
 }

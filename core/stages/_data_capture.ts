@@ -1,8 +1,8 @@
 /** Runs the verifier over sequences and writes samples: while one batch is computed, the one before is written. */
 import { type DataConfig, writeDataConfig } from "../data/data_config.ts";
-import type { SampleStore } from "../data/store.ts";
+import type { SampleFileOptions } from "../data/store.ts";
+import { openSampleWriter, type SampleWriter } from "../data/write_samples.ts";
 import { ConfigError, PluginError, SpeculatorsError } from "../errors.ts";
-import { convert } from "../formats/dtype.ts";
 import type { Engine, EnginePlugin } from "../plugin.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Backend, HostTensor } from "../tensor.ts";
@@ -33,8 +33,10 @@ export interface CaptureParts {
   readonly plugin: EnginePlugin;
   /** Address of its server. */
   readonly endpoint?: string;
-  /** Where samples go. */
-  readonly store: SampleStore;
+  /** Where samples go, and in which form. */
+  readonly files: SampleFileOptions;
+  /** States that the verifier hands out, serving convention; those of `config` are kept. */
+  readonly layers: readonly number[];
   /** Element type of their states. */
   readonly dtype: "bf16" | "f16" | "f32";
   /** What is recorded of them. */
@@ -51,6 +53,7 @@ export async function captureEngine(name: string, { registry }: Runtime): Promis
 /** A pipeline of batches. */
 export class Capture implements AsyncDisposable {
   readonly #parts: CaptureParts;
+  readonly #writer: SampleWriter;
   #engine: Engine | null = null;
   #backend: Backend | null = null;
   #running: Promise<void> = Promise.resolve();
@@ -64,6 +67,7 @@ export class Capture implements AsyncDisposable {
   /** Opens nothing yet. */
   constructor(parts: CaptureParts) {
     this.#parts = parts;
+    this.#writer = openSampleWriter({ ...parts.files, dtype: parts.dtype });
   }
 
   /** Tokens a second; 0 before the second batch: the first one is slower, since kernels are made ready for it. */
@@ -101,11 +105,10 @@ export class Capture implements AsyncDisposable {
     const start = performance.now();
     const states = await this.#states(this.#engine, samples);
     this.#computing += performance.now() - start;
-    const { store, dtype } = this.#parts;
+    const { config, layers } = this.#parts, kept = config.layers.map((id) => layers.indexOf(id));
     const made = samples.flatMap(({ ids, index, known, lossMask }, i) => {
       if (known) return [];
-      const hidden = states[i]!.map((state) => convert(state, dtype));
-      return [{ index, sample: { inputIds: ids, lossMask, hidden } }];
+      return [{ index, sample: { inputIds: ids, lossMask, hidden: kept.map((at) => states[i]![at]!) } }];
     });
     const bytes = made.reduce(
       (sum, { sample }) => sum + sample.hidden.reduce((n, one) => n + one.bytes.length, 0),
@@ -117,7 +120,7 @@ export class Capture implements AsyncDisposable {
     ) {
       await [...this.#writes][0]!.done;
     }
-    const write = { done: Promise.all(made.map(({ index, sample }) => store.write(index, sample))), bytes };
+    const write = { done: made.length === 0 ? Promise.resolve() : this.#writer.write(made), bytes };
     this.#writes.add(write);
     // A failure stays, and is reported when it is awaited.
     write.done.then(() => this.#writes.delete(write), () => {});
@@ -126,7 +129,7 @@ export class Capture implements AsyncDisposable {
   }
 
   async #open(): Promise<Engine> {
-    const { config, endpoint, plugin, runtime, store, verifier } = this.#parts;
+    const { config, endpoint, files, plugin, runtime, verifier } = this.#parts;
     const engine = await plugin.open({
       info: verifier.info,
       loadVerifier: async () => {
@@ -138,13 +141,13 @@ export class Capture implements AsyncDisposable {
     });
     this.#engine = engine;
     // Says what the samples are, so it is there before the first of them, and not without one.
-    await writeDataConfig(store.folder, config);
+    await writeDataConfig(files.folder, config);
     this.#began = performance.now();
     return engine;
   }
 
   async #states(engine: Engine, samples: readonly Pending[]): Promise<HostTensor[][]> {
-    const { config: { layers }, plugin } = this.#parts;
+    const { layers, plugin } = this.#parts;
     try {
       return await engine.capture(samples.map(({ ids }) => ids), layers);
     } catch (cause) {
@@ -157,6 +160,7 @@ export class Capture implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#running.catch(() => {});
     await Promise.allSettled([...this.#writes].map(({ done }) => done));
+    this.#writer[Symbol.dispose]();
     this.#engine?.[Symbol.dispose]();
     this.#backend?.[Symbol.dispose]();
   }

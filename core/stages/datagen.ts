@@ -10,7 +10,13 @@ import { frequenciesBeside, writeFrequencies } from "../data/frequencies.ts";
 import { writeLengths } from "../data/lengths.ts";
 import { RejectedFile } from "../data/rejected_file.ts";
 import { Rejections } from "../data/rejections.ts";
-import { openSampleStore, type SampleEnding, type SampleStore } from "../data/store.ts";
+import {
+  type Compression,
+  openSampleStore,
+  type SampleEnding,
+  type SampleFileOptions,
+  type SampleStore,
+} from "../data/store.ts";
 import { countTokens, type TokenFrequencies } from "../data/vocabulary.ts";
 import { ConfigError, NotFoundError } from "../errors.ts";
 import type { Stage, StageEvent } from "../events.ts";
@@ -39,8 +45,10 @@ export interface DatagenOptions extends RecordOptions {
    * folder: the Python system's trainer takes every file there whose name ends in `pt` for a sample.
    */
   readonly tokenFreqPath?: string;
-  /** States kept, serving convention; 2, n/2, n − 3 and n when absent. The last one must be n. */
+  /** States that the verifier hands out, serving convention; 2, n/2, n − 3 and n when absent. The last one is n. */
   readonly layerIds?: readonly number[];
+  /** Those of them that are written; all when absent. Where the server hands out more than the draft will read. */
+  readonly keepLayers?: readonly number[];
   /** Tokens that the verifier works on at once; 2048, or 32768 where a server does. */
   readonly batchTokens?: number;
   /** Samples that it works on at once; as many as `batchTokens` lets when absent. */
@@ -49,6 +57,8 @@ export interface DatagenOptions extends RecordOptions {
   readonly dtype?: "bf16" | "f16" | "f32";
   /** Format of new samples; that of those already there, else `pt`. */
   readonly format?: SampleEnding;
+  /** How sample files are packed; `none`. Only `pt`, and not for the Python system's trainer, which maps files. */
+  readonly compress?: Compression;
   /** Make only samples from this number on; 0. */
   readonly startIdx?: number;
   /** Begin though the disk has too little room. */
@@ -103,8 +113,9 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
   using records = await openDataRecords(options, text, runtime.signal);
   const store = await openSampleStore(outputDir, options.format ? { format: options.format } : {});
   const dtype = options.dtype ?? modelDtype(verifier.info.raw);
-  const config = configOf(options, { hiddenSize: verifier.info.hiddenSize, layers, dtype, store });
-  const there = new Set(await store.list());
+  const kept = keptLayers(options, layers);
+  const config = configOf(options, { hiddenSize: verifier.info.hiddenSize, layers: kept, dtype, store });
+  const files = filesOf(options, store), there = new Set(await store.list());
   if (there.size > 0) await checkSameData(outputDir, config);
   const tokenFreqPath = options.tokenFreqPath ??
     (options.shard ? frequenciesBeside(outputDir) : "token_freq.pt");
@@ -114,7 +125,7 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
   await removeUnfinished(outputDir);
   await requireWritable(dirname(tokenFreqPath));
 
-  const perToken = layers.length * verifier.info.hiddenSize * BYTES[dtype] + 16;
+  const perToken = kept.length * verifier.info.hiddenSize * BYTES[dtype] + 16;
   const cost = await estimateCost(records, { perToken, there: there.size });
   const free = await freeSpace(outputDir);
   yield note(describeCost(cost, free));
@@ -126,7 +137,7 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
   if (!options.yes) checkSpace(cost, free, outputDir);
 
   const endpoint = options.endpoint === undefined ? {} : { endpoint: options.endpoint };
-  await using capture = new Capture({ runtime, verifier, plugin, store, dtype, config, ...endpoint });
+  await using capture = new Capture({ runtime, verifier, plugin, files, layers, dtype, config, ...endpoint });
   const run: Run = { options, records, store, there, cost, capture, signal: runtime.signal };
   const made = yield* makeSamples(run);
   // A shard may have none; the others then have them.
@@ -320,6 +331,28 @@ function layerIdsOf({ layerIds }: DatagenOptions, n: number): number[] {
     });
   }
   return ids.at(-1) === n ? ids : [...ids, n];
+}
+
+function keptLayers({ keepLayers }: DatagenOptions, layers: readonly number[]): readonly number[] {
+  if (keepLayers === undefined) return layers;
+  const other = keepLayers.find((id) => !layers.includes(id));
+  if (other !== undefined) {
+    throw new ConfigError("keepLayers", `expected some of ${layers.join(", ")}, received ${other}`, {
+      hint: "Name it in --layer-ids too, so that the verifier hands it out",
+    });
+  }
+  const last = layers.at(-1)!;
+  return [...keepLayers.filter((id) => id !== last), last];
+}
+
+function filesOf({ compress = "none" }: DatagenOptions, store: SampleStore): SampleFileOptions {
+  const ending = extname(store.path(0)).slice(1) as SampleEnding;
+  if (compress !== "none" && ending !== "pt") {
+    throw new ConfigError("compress", `expected samples in pt files, received ${ending}`, {
+      hint: "Leave one of --compress and --format out: safetensors files are never packed",
+    });
+  }
+  return { folder: store.folder, ending, compress };
 }
 
 function modelDtype(config: Readonly<Record<string, unknown>>): "bf16" | "f16" | "f32" {
