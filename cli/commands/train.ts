@@ -43,6 +43,7 @@ interface Flags extends SharedFlags {
   readonly logger: readonly string[];
   readonly logDir: string;
   readonly runName?: string;
+  readonly logFreq: number;
 }
 
 /** Defines the command. */
@@ -93,6 +94,7 @@ export function define(command: Command, context: Context): void {
       ),
     )
     .option("--log-dir <folder>", "where logs go, each run in a folder of its own", "./logs")
+    .option("--log-freq <n>", "steps from one line of the log to the next", whole(1), 1)
     .option("--run-name <name>", "name of the run (default: the last part of --save-path)");
   sharedFlags(command)
     .addHelpText(
@@ -132,6 +134,7 @@ function optionsOf(flags: Flags): TrainOptions {
     verifierNameOrPath,
     dataPath,
     savePath,
+    logFreq: flags.logFreq,
     resume: resumeFromCheckpoint,
     draft: given({ numLayers, draftArch, layerIds, normBeforeResidual, embedRequiresGrad }),
     ...given({

@@ -33,6 +33,7 @@ import {
   writeCheckpoint,
 } from "./checkpoint.ts";
 import { type PreparedDraft, prepareDraft } from "./draft_setup.ts";
+import { TrainMeter, withSimulation } from "./_train_metrics.ts";
 import { downloadDraft, type DraftTensors, uploadDraft } from "../draft_tensors.ts";
 import { listSamples, splitList, statesHeld, takeStates } from "./samples.ts";
 
@@ -80,6 +81,8 @@ export interface TrainOptions {
   readonly maxGradNorm?: number;
   /** Go on from the newest checkpoint in `savePath`; true. */
   readonly resume?: boolean;
+  /** Steps from one `metrics` event to the next; 1. */
+  readonly logFreq?: number;
   /** Settings of the draft model. */
   readonly draft?: DraftOptions;
 }
@@ -149,7 +152,10 @@ function withDefaults(options: TrainOptions) {
  * @throws {AbortedError} when asked to stop
  */
 export async function* train(options: TrainOptions, runtime: Runtime): Stage<TrainResult> {
-  const settings = withDefaults(options);
+  const settings = withDefaults(options), { logFreq = 1 } = options;
+  if (!(Number.isInteger(logFreq) && logFreq > 0)) {
+    throw new ConfigError("logFreq", `expected a whole number from 1 on, received ${logFreq}`);
+  }
   const start = performance.now();
   using lists = await listSamples(options.dataPath);
   using held = options.valDataPath ? await listSamples(options.valDataPath) : null;
@@ -209,14 +215,21 @@ export async function* train(options: TrainOptions, runtime: Runtime): Stage<Tra
   }
   let step = before?.step ?? 0, tokens = 0, checkpoint = resumed ?? "", metrics = before?.validation ?? null;
   backend.resetPeak();
+  const meter = new TrainMeter(settings.totalSeqLen);
   for (let epoch = before ? before.epoch + 1 : 0; epoch < settings.epochs; epoch++) {
+    meter.skip();
     for await (const named of readEpoch(train, epochOptions(run, epoch))) {
       if (runtime.signal?.aborted) throw new AbortedError();
+      meter.end("data");
       const lr = settings.lr * factor(step);
       const values = await trainStep(run, named, (gradients) => update(gradients, lr));
       tokens += named.batch.tokens.length;
-      const seconds = (performance.now() - start) / 1000;
-      yield event("train", { step, epoch, values: { ...values, lr, tokens_per_second: tokens / seconds } });
+      meter.count(named.batch.tokens.length);
+      meter.end("compute");
+      if (step % logFreq === 0) {
+        const all = { ...withSimulation(values), lr, ...meter.take(backend) };
+        yield event("train", { step, epoch, values: all });
+      }
       step++;
       yield {
         type: "progress",
@@ -226,9 +239,14 @@ export async function* train(options: TrainOptions, runtime: Runtime): Stage<Tra
         unit: "steps",
         detail: `epoch ${epoch + 1}/${settings.epochs}  loss ${values.loss!.toFixed(4)}`,
       };
+      meter.skip(); // whoever listens may take time
     }
+    const validating = performance.now();
     metrics = await validate(run);
-    if (metrics) yield event("val", { step, epoch, values: metrics });
+    if (metrics) {
+      yield event("val", { step, epoch, values: { ...metrics, seconds: secondsSince(validating) } });
+    }
+    const saving = performance.now();
     const state: TrainingState = { version: 1, epoch, step, settings, validation: metrics };
     checkpoint = await writeCheckpoint(options.savePath, {
       config: draft.config,
@@ -236,8 +254,9 @@ export async function* train(options: TrainOptions, runtime: Runtime): Stage<Tra
       optimizer: await exportState(moments),
       state,
     });
+    yield event("checkpoint", { step, epoch, values: { seconds: secondsSince(saving) } });
   }
-  const seconds = (performance.now() - start) / 1000;
+  const seconds = secondsSince(start);
   return { checkpoint, steps: step, tokens, seconds, validation: metrics, peakBytes: backend.memory().peak };
 }
 
@@ -300,7 +319,7 @@ async function validate(run: Run): Promise<Record<string, number> | null> {
   }
   return batches === 0
     ? null
-    : Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, sum / batches]));
+    : withSimulation(Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, sum / batches])));
 }
 
 /** Appends a plugin's work inside a scope and keeps what the metrics are made of. */
@@ -344,6 +363,10 @@ async function checkWidths(draft: PreparedDraft, list: SampleList): Promise<void
       hint: "Make the samples with datagen for this verifier and the same --layer-ids",
     },
   );
+}
+
+function secondsSince(start: number): number {
+  return (performance.now() - start) / 1000;
 }
 
 function event(split: string, rest: Pick<MetricsEvent, "step" | "epoch" | "values">): MetricsEvent {
