@@ -1,7 +1,7 @@
 /** `train`: trains a speculator. */
 import { logged, train, type TrainOptions, type TrainResult } from "../../mod.ts";
 import { basename, join, resolve } from "node:path";
-import { type Command, Option } from "../_commander.ts";
+import { type Command, InvalidArgumentError, Option } from "../_commander.ts";
 import {
   type Context,
   follow,
@@ -40,6 +40,7 @@ interface Flags extends SharedFlags {
   readonly schedulerTotalSteps?: number;
   readonly schedulerNumCosineCycles: number;
   readonly layerIds?: number[];
+  readonly set?: Readonly<Record<string, unknown>>;
   readonly logger: readonly string[];
   readonly logDir: string;
   readonly runName?: string;
@@ -71,6 +72,7 @@ export function define(command: Command, context: Context): void {
     .option("--no-norm-before-residual", "norm it after")
     .option("--embed-requires-grad", "train the embedding too")
     .option("--no-embed-requires-grad", "take it from the verifier as it is (default)")
+    .option("--set <name=value...>", "what only this draft plugin knows", settings)
     .optionsGroup("Objective:")
     .option("--ttt-steps <n>", "steps of test-time training", whole(1), 3)
     .option("--ttt-step-loss-decay <x>", "factor of the loss from step to step", decimal(0), 1)
@@ -122,6 +124,24 @@ function listOf(value: string): string[] {
   return value.split(",").map((name) => name.trim()).filter((name) => name !== "");
 }
 
+/** `name=value` given one after the other; a value is JSON where it can be read so, else text. */
+function settings(
+  value: string,
+  before: Readonly<Record<string, unknown>> = {},
+): Readonly<Record<string, unknown>> {
+  const at = value.indexOf("="), name = value.slice(0, at).trim(), text = value.slice(at + 1);
+  if (at < 1 || name === "") throw new InvalidArgumentError(`expected name=value, received "${value}"`);
+  return { ...before, [name]: parsed(text) };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
 function optionsOf(flags: Flags): TrainOptions {
   const { numLayers, draftArch, layerIds, normBeforeResidual, embedRequiresGrad, resumeFromCheckpoint } =
     flags;
@@ -129,6 +149,7 @@ function optionsOf(flags: Flags): TrainOptions {
     flags;
   const { d2tPath, t2dPath, tttSteps, tttStepLossDecay, useOffPolicyTokens, noiseStd, seed, schedulerType } =
     flags;
+  const { set: extra } = flags;
   const { schedulerWarmupSteps, schedulerTotalSteps, schedulerNumCosineCycles } = flags;
   return {
     verifierNameOrPath,
@@ -136,7 +157,7 @@ function optionsOf(flags: Flags): TrainOptions {
     savePath,
     logFreq: flags.logFreq,
     resume: resumeFromCheckpoint,
-    draft: given({ numLayers, draftArch, layerIds, normBeforeResidual, embedRequiresGrad }),
+    draft: given({ numLayers, draftArch, layerIds, normBeforeResidual, embedRequiresGrad, extra }),
     ...given({
       valDataPath,
       speculatorType,

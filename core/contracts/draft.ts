@@ -69,6 +69,8 @@ export interface ObjectiveOptions {
   readonly tttStepLossDecay: number;
   /** Feed the true tokens to later steps, not the draft's own. */
   readonly useOffPolicyTokens: boolean;
+  /** What only this algorithm knows: what the user gave as {@linkcode DraftOptions.extra}. */
+  readonly extra?: Readonly<Record<string, unknown>>;
 }
 
 /** What an objective computes from. */

@@ -131,6 +131,7 @@ function withDefaults(options: TrainOptions) {
     schedulerTotalSteps: options.schedulerTotalSteps ?? null,
     schedulerNumCosineCycles: options.schedulerNumCosineCycles ?? 0.5,
     maxGradNorm: options.maxGradNorm ?? 1,
+    ...(options.draft?.extra ? { extra: options.draft.extra } : {}),
   };
   const positive = ["epochs", "lr", "totalSeqLen", "tttSteps", "maxGradNorm"] as const;
   for (const name of positive) {

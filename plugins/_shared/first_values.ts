@@ -57,7 +57,7 @@ function drawn(
   { name, shape }: TensorInfo,
   { seed, inputs }: { readonly seed: number; readonly inputs: number },
 ): HostTensor {
-  if (name.endsWith("norm.weight")) return hostTensor(new Float32Array(elements(shape)).fill(1), shape);
+  if (/norm(\.\d+)?\.weight$/.test(name)) return hostTensor(new Float32Array(elements(shape)).fill(1), shape);
   return hostTensor(uniform(elements(shape), 1 / Math.sqrt(inputs), { seed, name }), shape);
 }
 
