@@ -74,6 +74,7 @@ const OWN_VARIANTS: Readonly<Record<string, readonly Variant[]>> = {
 };
 
 const VARIANTS: readonly Variant[] = [
+  { title: "norms of Eagle-3.1", options: { extra: { fc_norm: true, norm_output: true } } },
   { title: "one layer", options: { normBeforeResidual: true } },
   { title: "two layers, own vocabulary", options: { numLayers: 2, normBeforeResidual: false }, mapped: true },
   { title: "qwen3 layers, trained embedding", options: { draftArch: "qwen3", embedRequiresGrad: true } },

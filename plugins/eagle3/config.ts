@@ -25,6 +25,12 @@ export interface Eagle3Config extends SpeculatorConfig {
   readonly eagle_aux_hidden_state_layer_ids?: readonly number[] | null | undefined;
   /** Whether the embedding is trained; `false` when absent. */
   readonly embed_requires_grad?: boolean | undefined;
+  /** Whether the joined states are normed together before `fc`; `false` when absent. */
+  readonly norm_before_fc?: boolean | undefined;
+  /** Whether each state is normed on its own before `fc` (Eagle-3.1); `false` when absent. */
+  readonly fc_norm?: boolean | undefined;
+  /** Whether later steps are fed the state after the final norm (Eagle-3.1); `false` when absent. */
+  readonly norm_output?: boolean | undefined;
 }
 
 /** Schema of the config; fields it does not know are kept. */
@@ -36,7 +42,17 @@ export const eagle3Schema: StandardSchema<Eagle3Config> = z.looseObject({
   target_hidden_size: size(MAX_WIDTH).nullish(),
   eagle_aux_hidden_state_layer_ids: z.array(z.int().min(0).max(1024)).min(1).max(64).nullish(),
   embed_requires_grad: z.boolean().optional(),
+  norm_before_fc: z.boolean().optional(),
+  fc_norm: z.boolean().optional(),
+  norm_output: z.boolean().optional(),
 }).superRefine((config, context) => {
+  if (config.norm_before_fc && config.fc_norm) {
+    context.addIssue({
+      code: "custom",
+      path: ["fc_norm"],
+      message: "expected false beside norm_before_fc: one norm before fc, not both",
+    });
+  }
   const most = config.transformer_layer_config.vocab_size;
   if (config.draft_vocab_size > most) {
     context.addIssue({

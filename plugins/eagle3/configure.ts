@@ -2,8 +2,18 @@
 import { newSpeculatorsConfig } from "../../core/config/create.ts";
 import { ConfigError } from "../../core/errors.ts";
 import type { DraftNeeds, DraftOptions, VerifierInfo } from "../../core/plugin.ts";
+import { ExtraOptions } from "../_shared/extra_options.ts";
 import { LAYER_KINDS } from "../_shared/layer_config.ts";
 import { type Eagle3Config, eagle3Sizes } from "./config.ts";
+
+/** Settings that only this algorithm knows. */
+const EXTRA: readonly string[] = ["norm_before_fc", "fc_norm", "norm_output"];
+
+/** Those that vLLM 0.24 looks for in the layers' config, not beside it: said in both places, either reader finds them. */
+export function servedNorms(norms: Readonly<Record<string, unknown>>): Record<string, true> {
+  const both = ["fc_norm", "norm_output"].filter((name) => norms[name] === true);
+  return Object.fromEntries(both.map((name) => [name, true]));
+}
 
 /** The states a draft reads by default: an early, a middle and a late one (as vLLM serves Eagle-3). */
 export function defaultLayerIds(layers: number): readonly number[] {
@@ -40,6 +50,9 @@ export function eagle3Needs(config: Eagle3Config, verifier: VerifierInfo): Draft
 /**
  * The config of a new draft: the verifier's width, heads and MLP, its own layers of the kind asked for.
  *
+ * `fc_norm`, `norm_output` (Eagle-3.1: speculators v0.7.0.1) and `norm_before_fc` may be set by
+ * {@linkcode DraftOptions.extra}; the config names them where they are set.
+ *
  * source: speculators v0.4.0.1, `scripts/train.py` (`create_transformer_layer_config`), `Eagle3DraftModel.from_training_args`
  *
  * @throws {ConfigError} for a kind of layers that is not known, or options that do not fit the verifier
@@ -59,6 +72,13 @@ export function configureEagle3(verifier: VerifierInfo, options: DraftOptions): 
       `expected 1 to ${verifier.vocabSize}, received ${draftVocab}`,
     );
   }
+  const extra = new ExtraOptions(options.extra, EXTRA);
+  const norms = Object.fromEntries(
+    EXTRA.map((name) => [name, extra.flag(name, false)]).filter(([, set]) => set),
+  );
+  if (norms["norm_before_fc"] && norms["fc_norm"]) {
+    throw new ConfigError("fc_norm", "expected one norm before fc, received norm_before_fc and fc_norm");
+  }
   const range = verifier.raw["initializer_range"];
   const config: Eagle3Config = newSpeculatorsConfig({
     algorithm: "eagle3",
@@ -70,6 +90,7 @@ export function configureEagle3(verifier: VerifierInfo, options: DraftOptions): 
     eagle_aux_hidden_state_layer_ids: [...(options.layerIds ?? defaultLayerIds(verifier.layers))],
     embed_requires_grad: options.embedRequiresGrad ?? false,
     norm_before_residual: options.normBeforeResidual ?? true,
+    ...norms,
     target_hidden_size: null,
     transformer_layer_config: {
       attention_bias: false,
@@ -90,6 +111,7 @@ export function configureEagle3(verifier: VerifierInfo, options: DraftOptions): 
       rope_theta: 10000,
       use_cache: true,
       vocab_size: verifier.vocabSize,
+      ...servedNorms(norms),
     },
   });
   eagle3Needs(config, verifier);

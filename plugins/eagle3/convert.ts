@@ -38,6 +38,7 @@ import {
 } from "../_shared/convert_tensors.ts";
 import { decoderTensors } from "../_shared/decoder_weights.ts";
 import { ConfigFields } from "../_shared/verifier_config.ts";
+import { servedNorms } from "./configure.ts";
 import { keptIds, mappingOf } from "./convert_mapping.ts";
 import { verifierVocabulary } from "./convert_vocabulary.ts";
 
@@ -67,6 +68,7 @@ function plan(request: ConvertRequest): ConvertPlan {
   const targetHidden = targetWidth(request, { hidden, states: layerIds?.length ?? 3, fc: spec("fc.weight") });
   const layers = fields.count("num_hidden_layers", { fallback: 1, most: 256 });
   const headNorms = !strict && [...found.keys()].some((name) => /\.self_attn\.[qk]_norm\.weight$/.test(name));
+  const norms = strict ? {} : normsOf(fields, found), states = layerIds?.length ?? 3;
   const written = strict ? 1 : layers;
   const wanted = wantedTensors(request, {
     ...base,
@@ -74,7 +76,9 @@ function plan(request: ConvertRequest): ConvertPlan {
     headNorms,
     vocab,
     draftVocab,
-    fc: (strict ? 3 : layerIds?.length ?? 3) * (targetHidden ?? hidden),
+    fc: (strict ? 3 : states) * (targetHidden ?? hidden),
+    norms,
+    states,
     embed: found.has("embed_tokens.weight"),
     head: found.has("lm_head.weight"),
   });
@@ -100,6 +104,7 @@ function plan(request: ConvertRequest): ConvertPlan {
   const ours: ConvertNote[] = strict ? [] : [
     ...(rope.rope_scaling === null ? [] : [kept("rope_scaling, the draft's stretched rotary frequencies")]),
     ...(layers > 1 ? [kept(`all ${layers} decoder layers`)] : []),
+    ...Object.keys(norms).map((name) => kept(name)),
     ...(headNorms ? [kept("q_norm and k_norm of a Qwen3 draft")] : []),
     ...(strictDType(request) === dtype ? [] : [kept(`the type of the weights, ${dtypeName(dtype)}`)]),
   ];
@@ -116,6 +121,7 @@ function plan(request: ConvertRequest): ConvertPlan {
       norm_before_residual: flagOption(request, "norm_before_residual") ??
         (strict ? false : fields.flag("norm_before_residual")),
       target_hidden_size: targetHidden,
+      ...norms,
       transformer_layer_config: {
         ...base,
         attention_dropout: strict ? 0 : dropout(source),
@@ -127,6 +133,7 @@ function plan(request: ConvertRequest): ConvertPlan {
         ...rope,
         use_cache: true,
         vocab_size: vocab,
+        ...servedNorms(norms),
         ...(strict ? {} : tokenIds(config)),
       },
     }),
@@ -135,6 +142,16 @@ function plan(request: ConvertRequest): ConvertPlan {
     notes: [...ours, ...mapping.notes, ...picked.notes, ...left.notes],
     check: (inputs) => mapping.check(inputs, { draftVocab, vocab }),
   };
+}
+
+/** The norms around `fc` and of the output that a checkpoint says it has, or has weights of. */
+function normsOf(fields: ConfigFields, found: ReadonlyMap<string, string>): Record<string, boolean> {
+  const all: Record<string, boolean> = {
+    norm_before_fc: fields.flag("norm_before_fc") || found.has("input_norm.weight"),
+    fc_norm: fields.flag("fc_norm") || found.has("fc_norm.0.weight"),
+    norm_output: fields.flag("norm_output"),
+  };
+  return Object.fromEntries(Object.entries(all).filter(([, set]) => set));
 }
 
 /** What the Python system writes floats in. */
@@ -194,6 +211,8 @@ interface WantedSizes extends LayerFields {
   readonly vocab: number;
   readonly draftVocab: number;
   readonly fc: number;
+  readonly norms: Readonly<Record<string, boolean>>;
+  readonly states: number;
   readonly embed: boolean;
   readonly head: boolean;
 }
@@ -207,6 +226,12 @@ function wantedTensors(request: ConvertRequest, sizes: WantedSizes): WantedTenso
       absent: name.endsWith(".bias") ? "zeros" : /norm\.weight$/.test(name) ? "ones" : "refuse",
     });
   put("fc.weight", [hidden, sizes.fc]);
+  if (sizes.norms["norm_before_fc"]) {
+    wanted.push({ name: "input_norm.weight", shape: [sizes.fc], absent: "refuse" });
+  }
+  for (let i = 0; sizes.norms["fc_norm"] && i < sizes.states; i++) {
+    wanted.push({ name: `fc_norm.${i}.weight`, shape: [sizes.fc / sizes.states], absent: "refuse" });
+  }
   put("layers.0.hidden_norm.weight", [hidden]);
   for (let i = 0; i < sizes.layers; i++) {
     const layer = decoderTensors(`layers.${i}`, {

@@ -22,6 +22,9 @@ function fieldsOf({ source: { config } }: ConvertRequest): Record<string, unknow
     "target_hidden_size",
     "eagle_aux_hidden_state_layer_ids",
     "norm_before_residual",
+    "norm_before_fc",
+    "fc_norm",
+    "norm_output",
   ];
   for (const name of names) {
     const value = config[name] ?? null;

@@ -17,6 +17,10 @@ export function eagle3Tensors(config: Eagle3Config): DraftTensorInfo[] {
   const embedding = { name: "embed_tokens.weight", shape: [vocab, hidden], required: false };
   put(embedding, config.embed_requires_grad ?? false);
   put({ name: "fc.weight", shape: [hidden, states * target] }, true);
+  if (config.norm_before_fc) put({ name: "input_norm.weight", shape: [states * target] }, true);
+  if (config.fc_norm) {
+    for (let i = 0; i < states; i++) put({ name: `fc_norm.${i}.weight`, shape: [target] }, true);
+  }
   put({ name: "layers.0.hidden_norm.weight", shape: [hidden] }, true);
   for (let i = 0; i < sizes.layers; i++) {
     for (const info of decoderTensors(`layers.${i}`, layerSizes(config, sizes, i))) put(info, true);

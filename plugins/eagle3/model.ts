@@ -4,7 +4,7 @@
  */
 import { PluginError } from "../../core/errors.ts";
 import type { Run, Tensor } from "../../core/tensor.ts";
-import { argmax, concat, gather, linear, rmsnorm } from "../../kernels/ops/mod.ts";
+import { argmax, concat, gather, linear, rmsnorm, slice } from "../../kernels/ops/mod.ts";
 import type { ChainDraft, ChainPass } from "../_shared/chain_draft.ts";
 import { addAttention, addMlp, decoderLayer, type DecoderWeights } from "../_shared/decoder.ts";
 import { decoderWeights, wideVectors } from "../_shared/decoder_weights.ts";
@@ -28,6 +28,12 @@ export interface Eagle3Weights {
   readonly head: Tensor;
   /** i32 `[draft vocabulary]`, or `null` where the vocabularies are one. */
   readonly d2t: Tensor | null;
+  /** f32 `[states · target width]`: norm of the joined states, where there is one. */
+  readonly inputNorm: Tensor | null;
+  /** f32 `[target width]` each: norms of the states before they are joined, where there are any. */
+  readonly fcNorms: readonly Tensor[] | null;
+  /** Whether the final norm is part of what the next pass is fed. */
+  readonly normOutput: boolean;
   /** Whether the normed state is the first layer's residual. */
   readonly normBeforeResidual: boolean;
   /** Added to the mean square in norms. */
@@ -45,7 +51,7 @@ export function eagle3Weights(
   config: Eagle3Config,
   tensors: ReadonlyMap<string, Tensor>,
 ): Eagle3Weights {
-  const { layers, mapped, eps } = eagle3Sizes(config);
+  const { layers, mapped, eps, states } = eagle3Sizes(config);
   const wide = wideVectors(run, tensors);
   const need = (name: string): Tensor => {
     const tensor = wide.get(name);
@@ -60,12 +66,30 @@ export function eagle3Weights(
     norm: need("norm.weight"),
     head: need("lm_head.weight"),
     d2t: mapped ? need("d2t") : null,
+    inputNorm: config.norm_before_fc ? need("input_norm.weight") : null,
+    fcNorms: config.fc_norm ? Array.from({ length: states }, (_, i) => need(`fc_norm.${i}.weight`)) : null,
+    normOutput: config.norm_output ?? false,
     normBeforeResidual: config.norm_before_residual ?? false,
     eps,
   };
 }
 
-/** One pass: f32 `[T, H]` before the final norm, which the next pass takes as its hidden state. */
+/** The verifier's states side by side, f32 `[T, states · target width]`, at the draft's width: f32 `[T, H]`. */
+function enter(run: Run, w: Eagle3Weights, states: Tensor): Tensor {
+  let x = states;
+  if (w.inputNorm) x = rmsnorm(run, x, w.inputNorm, w.eps);
+  if (w.fcNorms) {
+    const width = w.fcNorms[0]!.shape[0]!;
+    const normed = w.fcNorms.map((norm, i) => {
+      const part = slice(run, x, { axis: 1, start: i * width, end: (i + 1) * width });
+      return rmsnorm(run, part, norm, w.eps);
+    });
+    x = concat(run, normed, 1);
+  }
+  return linear(run, x, w.fc);
+}
+
+/** One pass: f32 `[T, H]`, which the next pass takes as its hidden state; before the final norm unless that is fed too. */
 function layers(run: Run, w: Eagle3Weights, pass: ChainPass): Tensor {
   const [first, ...rest] = w.layers as [DecoderWeights, ...DecoderWeights[]];
   const context = pass.context(0), pick = context.ask?.pick ?? ((x: Tensor) => x);
@@ -80,15 +104,16 @@ function layers(run: Run, w: Eagle3Weights, pass: ChainPass): Tensor {
   });
   const x = rmsnorm(run, middle, first.postNorm, w.eps);
   const out = addMlp(run, middle, { x, weights: first.mlp, inPlace });
-  return rest.reduce(
+  const last = rest.reduce(
     (x, weights, i) => decoderLayer(run, x, { weights, context: pass.context(i + 1), inPlace }),
     out,
   );
+  return w.normOutput ? rmsnorm(run, last, w.norm, w.eps) : last;
 }
 
-/** What the head takes: f32 `[T, H]`, normed. */
+/** What the head takes of a pass's output: f32 `[T, H]`, normed. */
 export function finalNorm(run: Run, w: Eagle3Weights, hidden: Tensor): Tensor {
-  return rmsnorm(run, hidden, w.norm, w.eps);
+  return w.normOutput ? hidden : rmsnorm(run, hidden, w.norm, w.eps);
 }
 
 /** The draft as its unrolling and its proposer take it. */
@@ -97,7 +122,7 @@ export function eagle3Chain(config: Eagle3Config, w: Eagle3Weights): ChainDraft 
     plugin: "eagle3",
     sizes: eagle3Sizes(config),
     rope: layerRope(config.transformer_layer_config),
-    enter: (run, states) => linear(run, states, w.fc),
+    enter: (run, states) => enter(run, w, states),
     pass: (run, pass) => layers(run, w, pass),
     likeliest: (run, hidden) =>
       verifierIds(run, argmax(run, linear(run, finalNorm(run, w, hidden), w.head)), w.d2t),

@@ -12,6 +12,7 @@ import { type Eagle3Config, eagle3Sizes } from "./config.ts";
 /** Names that its model has a place for. */
 const NAMES: readonly RegExp[] = [
   /^(embed_tokens|fc|norm|lm_head)\.weight$/,
+  /^(input_norm|fc_norm\.\d+)\.weight$/,
   /^(d2t|t2d)$/,
   /^layers\.\d+\.(input_layernorm|hidden_norm|post_attention_layernorm)\.weight$/,
   /^layers\.\d+\.self_attn\.[qkvo]_proj\.(weight|bias)$/,
@@ -31,6 +32,12 @@ export function eagle3ServingProblems(
   for (const name of tensors.keys()) {
     if (headNorms && HEAD_NORM.test(name)) continue;
     if (!NAMES.some((known) => known.test(name))) problems.push(`vLLM has no place for the tensor "${name}"`);
+  }
+  for (const name of ["fc_norm", "norm_output"] as const) {
+    if (config[name] !== true || config.transformer_layer_config[name] === true) continue;
+    problems.push(
+      `vLLM 0.24 reads "${name}" from transformer_layer_config only: without it there it would serve a draft without`,
+    );
   }
   if (sizes.mapped && !tensors.has("d2t")) {
     problems.push(

@@ -67,7 +67,7 @@ def main():
         cls = {"llama": LlamaConfig, "qwen3": Qwen3Config}[kind]
         tl = cls(vocab_size=vocab, hidden_size=hidden, intermediate_size=hidden + 16, num_hidden_layers=n_layers, num_attention_heads=4, num_key_value_heads=2,
                  head_dim=hidden // 4, max_position_embeddings=256, rms_norm_eps=1e-5, pad_token_id=None)
-        tl._attn_implementation = "eager"
+        tl._attn_implementation = "sdpa"  # flex attention has no backward on a CPU; eager extends its additive mask by ones and zeros: every later step would see all rows
         dv, t2d, d2t = draft_vocabulary(vocab, draft_vocab, gen)
         ids = [2, layers // 2, layers - 3][:states]
         cfg = Eagle3SpeculatorConfig(transformer_layer_config=tl, draft_vocab_size=dv, eagle_aux_hidden_state_layer_ids=ids, **flags,
