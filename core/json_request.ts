@@ -20,6 +20,8 @@ export interface JsonRequest {
   readonly timeoutMs?: number;
   /** Most bytes of an answer; 64 MiB unless given. */
   readonly maxBytes?: number;
+  /** Whether another address that the server names is asked instead; `error`, where headers hold a secret. */
+  readonly redirect?: "follow" | "error";
   /** Stops it. */
   readonly signal?: AbortSignal;
 }
@@ -96,6 +98,7 @@ async function ask(url: string, options: JsonRequest): Promise<Readonly<Record<s
   try {
     const response = await fetch(url, {
       signal: stop.signal,
+      redirect: options.redirect ?? "follow",
       headers: {
         accept: "application/json",
         ...(body === undefined ? {} : { "content-type": "application/json" }),

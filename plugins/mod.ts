@@ -60,6 +60,24 @@ const ENTRIES: readonly PluginEntry[] = [
     summary: "Lines of JSON in metrics.jsonl, one a step",
     load: () => import("./loggers/jsonl/mod.ts"),
   },
+  {
+    kind: "logger",
+    name: "tensorboard",
+    summary: "Event files that TensorBoard reads: scalars, settings",
+    load: () => import("./loggers/tensorboard/mod.ts"),
+  },
+  {
+    kind: "logger",
+    name: "trackio",
+    summary: "A Trackio server, over HTTP, at TRACKIO_SERVER_URL",
+    load: () => import("./loggers/trackio/mod.ts"),
+  },
+  {
+    kind: "logger",
+    name: "wandb",
+    summary: "A folder of an offline run, which `wandb sync` uploads",
+    load: () => import("./loggers/wandb/mod.ts"),
+  },
 ];
 
 /** The registry of the built-in plugins; {@linkcode Registry.import} adds those of others. */

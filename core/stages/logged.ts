@@ -1,6 +1,5 @@
 /** Gives a stage's numbers to loggers on their way. */
-import { PluginError, SpeculatorsError } from "../errors.ts";
-import type { Stage, StageEvent } from "../events.ts";
+import type { NoteEvent, Stage, StageEvent } from "../events.ts";
 import type { Logger, LoggerPlugin, LoggerRun } from "../plugin.ts";
 import type { Runtime } from "../runtime.ts";
 
@@ -15,11 +14,13 @@ export interface LoggedOptions {
 /**
  * Passes a stage's events through, and logs each of its `metrics` events: a value's name is that of its split and its
  * own, `train/loss_0`, `val/full_acc_1`. The loggers are found before the stage begins, opened with its first numbers (a
- * run that never began leaves no log), and closed however it ends.
+ * run that never began leaves no log), and closed however it ends. One that cannot be opened ends the stage, since
+ * nothing is lost yet; one that fails later is told of in a warning, once, and the stage goes on.
  *
  * @throws {NotFoundError} when there is no logger of a name
- * @throws {PluginError} when a logger fails
- * @throws {WriteError} when a log cannot be written
+ * @throws {ConfigError} when a logger lacks a setting
+ * @throws {PluginError} when a logger cannot be opened
+ * @throws {WriteError} when a log cannot be opened
  */
 export async function* logged<R>(
   stage: Stage<R>,
@@ -31,10 +32,10 @@ export async function* logged<R>(
     for (const name of new Set(options.loggers)) logs.add(await runtime.registry.get("logger", name));
     let next = await stage.next();
     for (; !next.done; next = await stage.next()) {
-      await logs.take(next.value);
+      yield* await logs.take(next.value);
       yield next.value;
     }
-    await logs.close();
+    yield* await logs.close();
     return next.value;
   } finally {
     // Whoever stops listening here stops the stage as well, so that it cleans up.
@@ -42,11 +43,12 @@ export async function* logged<R>(
   }
 }
 
-/** The loggers of a run. */
+/** The loggers of a run. Its methods give warnings, one of each logger that failed. */
 class Logs implements AsyncDisposable {
   readonly #run: LoggerRun;
   readonly #plugins: LoggerPlugin[] = [];
   readonly #open = new Map<string, Logger>();
+  readonly #failed = new Set<string>();
 
   constructor(run: LoggerRun) {
     this.#run = run;
@@ -56,34 +58,44 @@ class Logs implements AsyncDisposable {
     this.#plugins.push(plugin);
   }
 
-  async take(event: StageEvent): Promise<void> {
-    if (event.type !== "metrics") return;
+  async take(event: StageEvent): Promise<NoteEvent[]> {
+    if (event.type !== "metrics") return [];
     for (const plugin of this.#plugins.splice(0)) this.#open.set(plugin.name, await plugin.open(this.#run));
     const { split, step, epoch, values } = event,
       named: Record<string, number> = { [`${split}/epoch`]: epoch };
     for (const [name, value] of Object.entries(values)) named[`${split}/${name}`] = value;
-    for (const [name, logger] of this.#open) await guard(name, () => logger.log(step, named));
+    const warnings: NoteEvent[] = [];
+    for (const [name, logger] of this.#open) {
+      // One that failed is asked again: a disk may have room again, a server be back.
+      await logger.log(step, named).catch((cause) =>
+        warnings.push(...this.#warning(name, event.stage, cause))
+      );
+    }
+    return warnings;
   }
 
-  /** Closes all of them, then throws what the first that failed threw. */
-  async close(): Promise<void> {
-    const ends = [...this.#open].map(([name, logger]) => guard(name, () => logger.close()));
+  /** Closes all of them. */
+  async close(stage = "log"): Promise<NoteEvent[]> {
+    const warnings: NoteEvent[] = [];
+    await Promise.all(
+      [...this.#open].map(([name, logger]) =>
+        logger.close().catch((cause) => warnings.push(...this.#warning(name, stage, cause)))
+      ),
+    );
     this.#open.clear();
-    const failed = (await Promise.allSettled(ends)).find((end) => end.status === "rejected");
-    if (failed) throw failed.reason;
+    return warnings;
   }
 
-  /** After an error, which is what counts: those of closing are left out. */
+  /** After an error or nobody listening: nobody hears warnings. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.close().catch(() => {});
+    await this.close();
   }
-}
 
-async function guard(name: string, work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch (cause) {
-    if (cause instanceof SpeculatorsError) throw cause;
-    throw new PluginError(name, "it failed while logging", { cause });
+  #warning(name: string, stage: string, cause: unknown): NoteEvent[] {
+    if (this.#failed.has(name)) return [];
+    this.#failed.add(name);
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const text = `the logger "${name}" failed, its log may have gaps; the run goes on: ${reason}`;
+    return [{ type: "note", stage, level: "warning", text }];
   }
 }

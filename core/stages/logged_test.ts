@@ -8,7 +8,7 @@ import { logged } from "./logged.ts";
 type Entry = readonly [name: string, what: unknown];
 
 /** A registry of one logger that writes down what it is told; `fail` names what throws. */
-function recording(log: Entry[], fail?: "log" | "close"): Registry {
+function recording(log: Entry[], fail?: "open" | "log" | "close"): Registry {
   return createRegistry(["a", "b"].map((name) => ({
     kind: "logger",
     name,
@@ -21,6 +21,7 @@ function recording(log: Entry[], fail?: "log" | "close"): Registry {
           name,
           summary: "Writes down what it is told",
           open: (run) => {
+            if (fail === "open" && name === "a") return Promise.reject(new Error("no space"));
             log.push([name, run.name]);
             return Promise.resolve({
               log: (step, values) => {
@@ -90,14 +91,34 @@ Deno.test("a stage that nobody listens to any more is ended, its loggers closed"
   assert.deepEqual(log.slice(-2), [["stage", "ended"], ["a", "closed"]]);
 });
 
-Deno.test("a logger that fails is named, and ends the stage", async () => {
+Deno.test("a logger that fails is named in one warning, asked again, and the stage goes on", async () => {
   for (const fail of ["log", "close"] as const) {
-    const log: Entry[] = [];
-    const work = logged(stage(log), { loggers: ["a", "b"], run }, { registry: recording(log, fail) });
-    await assert.rejects(finish(work), { code: "E_PLUGIN", message: /"a": it failed while logging/ });
-    assert.ok(log.some(([name]) => name === "stage"));
-    assert.deepEqual(log.filter(([, what]) => what === "closed").map(([name]) => name), ["a", "b"]);
+    const log: Entry[] = [], notes: string[] = [];
+    const options = { loggers: ["b", "a"], run };
+    const twice = async function* (): Stage<string> {
+      yield* stage(log);
+      return yield* stage(log);
+    };
+    const result = await finish(logged(twice(), options, { registry: recording(log, fail) }), (event) => {
+      if (event.type === "note") notes.push(`${event.level}: ${event.text}`);
+    });
+    assert.equal(result, "done");
+    const expected = (fail === "log" ? ["b", "a"] : ["a"]).map((name) =>
+      `warning: the logger "${name}" failed, its log may have gaps; the run goes on: no space`
+    );
+    assert.deepEqual(notes, expected);
+    assert.deepEqual(log.filter(([, what]) => what === "closed").map(([name]) => name), ["b", "a"]);
   }
+});
+
+Deno.test("a logger that cannot be opened ends the stage with its name", async () => {
+  const log: Entry[] = [], registry = recording(log, "open");
+  const work = logged(stage(log), { loggers: ["b", "a"], run }, { registry });
+  await assert.rejects(finish(work), {
+    code: "E_PLUGIN",
+    message: /plugin "a": expected open\(\) to succeed, received Error: no space/,
+  });
+  assert.deepEqual(log, [["b", "try"], ["stage", "ended"], ["b", "closed"]]);
 });
 
 Deno.test("an unknown logger is refused before the stage begins", async () => {

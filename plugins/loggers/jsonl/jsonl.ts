@@ -4,8 +4,8 @@
  * @module
  */
 import { join } from "node:path";
-import { WriteError } from "../../../core/errors.ts";
 import type { Logger, LoggerRun } from "../../../core/plugin.ts";
+import { LogFile } from "../../_shared/log_file.ts";
 
 const NEWLINE = 0x0a;
 
@@ -20,34 +20,17 @@ const BLOCK = 64 * 1024;
  */
 export async function openJsonl(run: LoggerRun): Promise<Logger> {
   const path = join(run.folder, "metrics.jsonl");
-  const log = await JsonlLogger.open(path);
+  const log = new JsonlLogger(await LogFile.open(path, endOfLastLine));
   await log.write({ run: run.name, settings: run.settings });
   return log;
 }
 
 class JsonlLogger implements Logger {
-  readonly #path: string;
-  readonly #file: Deno.FsFile;
+  readonly #file: LogFile;
   readonly #start = performance.now();
-  #last: Promise<void> = Promise.resolve();
 
-  private constructor(path: string, file: Deno.FsFile) {
-    this.#path = path;
+  constructor(file: LogFile) {
     this.#file = file;
-  }
-
-  static async open(path: string): Promise<JsonlLogger> {
-    let file: Deno.FsFile | undefined;
-    try {
-      await Deno.mkdir(join(path, ".."), { recursive: true });
-      file = await Deno.open(path, { read: true, write: true, create: true });
-      await file.truncate(await endOfLastLine(file));
-      await file.seek(0, Deno.SeekMode.End);
-      return new JsonlLogger(path, file);
-    } catch (cause) {
-      file?.close();
-      throw writeError(path, cause);
-    }
   }
 
   log(step: number, values: Readonly<Record<string, number>>): Promise<void> {
@@ -55,31 +38,12 @@ class JsonlLogger implements Logger {
     return this.write({ step, seconds, ...values });
   }
 
-  /** Appends a line; lines keep the order of the calls. */
   write(line: Readonly<Record<string, unknown>>): Promise<void> {
-    const bytes = new TextEncoder().encode(JSON.stringify(line) + "\n");
-    const turn = this.#last.then(() => this.#append(bytes));
-    this.#last = turn.catch(() => {});
-    return turn;
+    return this.#file.write(new TextEncoder().encode(JSON.stringify(line) + "\n"));
   }
 
-  async close(): Promise<void> {
-    await this.#last;
-    try {
-      await this.#file.sync();
-    } catch (cause) {
-      throw writeError(this.#path, cause);
-    } finally {
-      this.#file.close();
-    }
-  }
-
-  async #append(bytes: Uint8Array): Promise<void> {
-    try {
-      for (let done = 0; done < bytes.length;) done += await this.#file.write(bytes.subarray(done));
-    } catch (cause) {
-      throw writeError(this.#path, cause);
-    }
+  close(): Promise<void> {
+    return this.#file.close();
   }
 }
 
@@ -101,9 +65,4 @@ async function endOfLastLine(file: Deno.FsFile): Promise<number> {
     end = start;
   }
   return 0;
-}
-
-function writeError(path: string, cause: unknown): WriteError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new WriteError(path, `expected a file to write lines to, received ${reason}`, { cause });
 }

@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import { type Fields, fields } from "../../../tests/protobuf.ts";
+import plugin from "./mod.ts";
+
+/** Records of a `.wandb` file: parts joined, checksums looked at. */
+function records(file: Uint8Array): Fields[] {
+  assert.deepEqual([...file.subarray(0, 7)], [0x3a, 0x57, 0x26, 0x42, 0xe1, 0xbe, 0]);
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength), found: Fields[] = [];
+  let parts: number[] = [];
+  for (let at = 7; at < file.length;) {
+    const left = 32_768 - at % 32_768;
+    if (left < 7) {
+      assert.ok(file.subarray(at, at + left).every((byte) => byte === 0));
+      at += left;
+      continue;
+    }
+    const length = view.getUint16(at + 4, true), kind = view.getUint8(at + 6);
+    assert.ok(7 + length <= left, "a part crosses the end of a block");
+    const data = file.subarray(at + 7, at + 7 + length);
+    assert.equal(view.getUint32(at, true), crc32(data, crc32(Uint8Array.of(kind))));
+    assert.equal(parts.length === 0, kind === 1 || kind === 2);
+    parts.push(...data);
+    if (kind === 1 || kind === 4) {
+      found.push(fields(Uint8Array.from(parts)));
+      parts = [];
+    }
+    at += 7 + length;
+  }
+  assert.deepEqual(parts, []);
+  return found;
+}
+
+/** Logs some steps, and gives the offline run's folder and file to `body`. */
+async function logSteps(
+  body: (folder: string, file: string) => Promise<void>,
+  steps: readonly (readonly [number, Record<string, number>])[],
+): Promise<void> {
+  const root = await Deno.makeTempDir();
+  try {
+    const settings = { lr: 1e-3, draft: { numLayers: 1 }, absent: undefined };
+    const log = await plugin.open({ name: "try", folder: root, settings });
+    for (const [step, values] of steps) await log.log(step, values);
+    await log.close();
+    const [run, ...more] = await Array.fromAsync(Deno.readDir(join(root, "wandb")));
+    assert.deepEqual(more, []);
+    const [, id] = /^offline-run-\d{8}_\d{6}-([a-z0-9]{8})$/.exec(run!.name)!;
+    const folder = join(root, "wandb", run!.name);
+    await body(folder, join(folder, `run-${id}.wandb`));
+  } finally {
+    await Deno.remove(root, { recursive: true });
+  }
+}
+
+const items = (record: Fields, name: number): Record<string, string> =>
+  Object.fromEntries(record.messages(1).map((item) => [item.text(name), item.text(16)]));
+
+Deno.test("an offline run holds a header, the settings, a row a step, and its end", async () => {
+  await logSteps(async (_, file) => {
+    const found = records(await Deno.readFile(file));
+    assert.deepEqual(found.map((record) => record.number(1)), found.map((_, i) => i + 1));
+    assert.deepEqual(found.map((record) => record.present.at(-1)), [21, 17, 2, 3, 2, 3, 18]);
+    const run = found[1]!.message(17);
+    assert.deepEqual([run.text(3), run.text(6), run.text(8)], ["speculators", "try", "try"]);
+    assert.match(file, new RegExp(`${run.text(1)}\\.wandb$`));
+    assert.deepEqual(items(run.message(4), 1), { _wandb: "{}", lr: "0.001", draft: '{"numLayers":1}' });
+    const { _timestamp, _runtime, ...row } = items(found[2]!.message(2), 2);
+    // Numbers that were told of one step at two times are one row.
+    assert.deepEqual(row, { a: "1", b: "0.5", _step: "3" });
+    assert.ok(Math.abs(Number(_timestamp) - Date.now() / 1000) < 60 && Number(_runtime) < 60);
+    assert.equal(found[4]!.message(2).message(2).number(1), 4);
+    assert.equal(items(found[4]!.message(2), 2)["a"], "NaN");
+  }, [[3, { a: 1 }], [3, { b: 0.5 }], [4, { a: NaN }]]);
+});
+
+Deno.test("records that end near a block's end are cut and filled as LevelDB does", async () => {
+  for (let length = 0; length < 20; length++) {
+    // Rows of about 8 KiB, each time a byte longer: parts begin and end at every distance from the end of a block.
+    const row = { ["n".repeat(8_300 + length)]: 1 };
+    await logSteps(async (_, file) => {
+      const rows = records(await Deno.readFile(file)).filter((record) => record.present.includes(2));
+      assert.deepEqual(rows.map((record) => record.message(2).message(2).number(1)), [0, 1, 2, 3, 4, 5]);
+    }, [0, 1, 2, 3, 4, 5].map((step) => [step, row] as const));
+  }
+});
