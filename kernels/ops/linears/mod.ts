@@ -2,12 +2,12 @@
 import { ShapeError } from "../../../core/errors.ts";
 import type { Op, Run, Spec, Tensor } from "../../../core/tensor.ts";
 import * as check from "../_check.ts";
-import { matmul, matmulAdd, sizes } from "../matmul/mod.ts";
+import { matmul, matmulAdd, type MatmulAttrs, sizes } from "../matmul/mod.ts";
 import { wasm } from "./wasm.ts";
 import { wgsl } from "./wgsl.ts";
 
 /** (x f32 `[T, K]`, weights `[Nᵢ, K]` in f32, bf16 or f16, of one dtype) → `x · weightᵢᵀ` f32 `[T, Nᵢ]` each. */
-export const linearsOp: Op<Record<never, never>> = {
+export const linearsOp: Op<Pick<MatmulAttrs, "steady">> = {
   name: "linears",
   infer([x, ...weights]) {
     const first = check.input("linears", weights, 0);

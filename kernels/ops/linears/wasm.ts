@@ -1,6 +1,7 @@
 /** Linear layers over one input on the CPU: a few rows go through all weights in one launch. */
 import { BYTES, type Tensor, type WasmCall } from "../../../core/tensor.ts";
 import { DTYPE_CODE, type Wasm, workspace } from "../_wasm.ts";
+import type { MatmulAttrs } from "../matmul/mod.ts";
 import { FEW_ROWS, multiply, rowsGrain } from "../matmul/wasm.ts";
 
 /** Weights that one launch takes: its arguments are bounded. */
@@ -22,10 +23,10 @@ function launch(
 }
 
 /** (x, …weights) → (x · weightᵢᵀ, …). */
-export const wasm: Wasm<Record<never, never>> = (call, [x, ...weights], outputs) => {
+export const wasm: Wasm<Pick<MatmulAttrs, "steady">> = (call, [x, ...weights], outputs, { steady }) => {
   const [m, k] = x!.shape as [number, number], address = call.address(x!);
   const layers = weights.map((weight, i) => ({ weight, out: outputs[i]! }));
-  if (m <= FEW_ROWS && k > 0) {
+  if ((m <= FEW_ROWS || steady) && k > 0) {
     for (let i = 0; m > 0 && i < layers.length; i += MOST) {
       launch(call, { address, m, k }, layers.slice(i, i + MOST));
     }

@@ -1,16 +1,17 @@
 /** Linear layers over one input on WebGPU: the passes of each product. */
 import type { Spec, WgslLimits, WgslPass } from "../../../core/tensor.ts";
+import type { MatmulAttrs } from "../matmul/mod.ts";
 import { wgsl as product } from "../matmul/wgsl.ts";
 
 /** (x, …weights) → (x · weightᵢᵀ, …). */
 export function wgsl(
   [x, ...weights]: readonly Spec[],
   outputs: readonly Spec[],
-  _attrs: Record<never, never>,
+  attrs: Pick<MatmulAttrs, "steady">,
   limits: WgslLimits,
 ): WgslPass[] {
   return weights.flatMap((weight, i) =>
-    product([x!, weight], [outputs[i]!], { transB: true }, limits).map((pass) => ({
+    product([x!, weight], [outputs[i]!], { ...attrs, transB: true }, limits).map((pass) => ({
       ...pass,
       bind: pass.bind.map((binding) =>
         "output" in binding

@@ -11,6 +11,8 @@ export interface MatmulAttrs {
   readonly transA?: boolean;
   /** `b` is `[N, K]` instead of `[K, N]`: a linear layer's weight. */
   readonly transB?: boolean;
+  /** Sum each row as it is summed where it is the only one: so a row's result does not depend on how many there are. */
+  readonly steady?: boolean;
 }
 
 /** The sizes of a product: `batch` is 1 for matrices. */
@@ -125,3 +127,14 @@ export function linear(run: Run, x: Tensor, weight: Tensor): Tensor {
 export function matmulAdd(run: Run, a: Tensor, b: Tensor, c: Tensor, attrs: MatmulAttrs = {}): Tensor {
   return check.first(run(matmulAddOp, [a, b, c], attrs));
 }
+
+/**
+ * A `Run` in which the rows of a product with a linear layer's weight do not depend on the rows beside them, bit for bit:
+ * what a sequence decodes to is then the same alone and in a batch. Where products have many rows it is slower.
+ */
+export function steady(run: Run): Run {
+  return (op, inputs, attrs) => run(op, inputs, STEADY.includes(op.name) ? { ...attrs, steady: true } : attrs);
+}
+
+/** Ops that have the attribute. */
+const STEADY: readonly string[] = ["matmul", "matmul_add", "linears"];

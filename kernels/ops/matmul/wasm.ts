@@ -27,6 +27,8 @@ export interface Product {
   /** Bytes of an entry of `b`. */
   readonly size: number;
   readonly add: boolean;
+  /** As a few rows, however many there are. */
+  readonly steady?: boolean;
 }
 
 /** Packs rows of `a` (panels of 4) or columns of `b` (panels of 8) in panels that lie one after another. */
@@ -111,7 +113,7 @@ export function multiply(call: WasmCall, p: Product): void {
   if (m === 0 || n === 0) return;
   if (k === 0) {
     if (!p.add) call.launch("clear", [p.c], m * n * 4, m * n * 4);
-  } else if (m <= FEW_ROWS && !p.transA && p.transB) {
+  } else if ((m <= FEW_ROWS || p.steady) && !p.transA && p.transB) {
     const work = p.size === 2 ? workspace(call, m * k * 4 * call.threads) : 0;
     const args = [p.a, p.b, p.c, m, k, k, n, p.code, p.add ? 1 : 0, work];
     call.launch("matmul_rows", args, n, rowsGrain(call.threads, p));
@@ -126,7 +128,7 @@ function all(
   add: boolean,
 ): void {
   const { batch, m, n, k, sharedB } = sizes("matmul", inputs, attrs);
-  const { transA = false, transB = false } = attrs;
+  const { transA = false, transB = false, steady = false } = attrs;
   const b = inputs[1]!, size = BYTES[b.dtype];
   const one = {
     a: call.address(inputs[0]!),
@@ -140,6 +142,7 @@ function all(
     code: DTYPE_CODE[b.dtype],
     size,
     add,
+    steady,
   };
   if (sharedB && !transA) return multiply(call, { ...one, m: batch * m });
   for (let i = 0; i < batch; i++) {

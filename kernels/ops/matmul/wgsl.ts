@@ -35,7 +35,12 @@ function cut(
   const batches = Math.max(s.m * s.k * 4, s.k * s.n * bytes, s.m * s.n * 4) * s.batch <= most - 256
     ? runs(s.batch, 1, limits.maxWorkgroups + 256)
     : runs(s.batch, most, most);
-  const m = s.m * s.n * 4 > most || (!transA && s.m * s.k * 4 > most)
+  const m = attrs.steady && !transA && transB
+    ? Array.from({ length: Math.ceil(s.m / FEW_ROWS) }, (_, i): Run => {
+      const start = i * FEW_ROWS;
+      return { start, count: Math.min(FEW_ROWS, s.m - start) };
+    })
+    : s.m * s.n * 4 > most || (!transA && s.m * s.k * 4 > most)
     ? runs(s.m, 4 * Math.max(s.n, transA ? 0 : s.k), most)
     : whole(s.m);
   const n = transB && s.n * s.k * bytes > most ? runs(s.n, s.k * bytes, most) : whole(s.n);

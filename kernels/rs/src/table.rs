@@ -1,6 +1,6 @@
 //! Names of the kernels, as the ops' `wasm.ts` launch them.
 
-use crate::kernels::{attention, attention_grad, entries, matmul, moves, rows};
+use crate::kernels::{attention, attention_grad, entries, matmul, moves, paged, rows};
 use crate::pool::Kernel;
 
 pub static KERNELS: &[(&str, Kernel)] = &[
@@ -11,11 +11,15 @@ pub static KERNELS: &[(&str, Kernel)] = &[
     ("attention", attention::forward),
     ("attention_grad", attention_grad::backward),
     ("merge", attention_grad::merge),
+    ("paged_attention", paged::forward),
+    ("paged_write", paged::write),
+    ("paged_keep", paged::keep),
     ("rmsnorm", rows::rmsnorm),
     ("rmsnorm_grad", rows::rmsnorm_grad),
     ("rope", rows::rope),
     ("kl_rows", rows::kl),
     ("argmax", rows::argmax),
+    ("top_k", paged::top_k),
     ("block_sums", rows::block_sums),
     ("total", rows::total),
     ("column_sums", rows::column_sums),

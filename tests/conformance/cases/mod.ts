@@ -9,6 +9,7 @@ import { COPY } from "./copy.ts";
 import { ELEMENTWISE } from "./elementwise.ts";
 import { GATHER } from "./gather.ts";
 import { MATMUL } from "./matmul.ts";
+import { PAGED } from "./paged.ts";
 import { ROWS } from "./rows.ts";
 import { TRAINING } from "./training.ts";
 
@@ -20,5 +21,6 @@ export const OP_CASES: readonly AnyOpCases[] = [
   ...GATHER,
   ...ROWS,
   ...ATTENTION,
+  ...PAGED,
   ...TRAINING,
 ];

@@ -16,7 +16,7 @@ const MANY: usize = 12;
 /// to a token is the same, bit for bit, whether it is asked for alone or with a proposal's tokens.
 const FEW: usize = 8;
 /// What a query that has seen nothing has as its largest score.
-const NOTHING: f32 = -1e30;
+pub const NOTHING: f32 = -1e30;
 
 /// Sizes that forward and backward share.
 pub struct Sizes {
@@ -318,7 +318,7 @@ pub unsafe fn forward(args: Args, begin: usize, end: usize, thread: usize) {
 /// Takes scores into a row's running softmax: they become weights by the new maximum, what was summed before is brought
 /// down to it.
 #[inline(always)]
-unsafe fn soften(s: *mut f32, n: usize, maximum: *mut f32, total: *mut f32, sums: *mut f32, dim: usize) {
+pub unsafe fn soften(s: *mut f32, n: usize, maximum: *mut f32, total: *mut f32, sums: *mut f32, dim: usize) {
     unsafe {
         let old = *maximum;
         let new = max_of(s, n, old);

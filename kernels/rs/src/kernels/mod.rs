@@ -6,4 +6,5 @@ pub mod dots;
 pub mod entries;
 pub mod matmul;
 pub mod moves;
+pub mod paged;
 pub mod rows;
