@@ -215,6 +215,8 @@ export interface Backend extends Disposable {
   read(tensor: Tensor): Promise<TypedArray>;
   /** Waits for several at once: one synchronisation for all. */
   readAll(tensors: readonly Tensor[]): Promise<TypedArray[]>;
+  /** Takes a tensor out of every open scope: whoever asks frees it. For what outlives the pass that first needs it. */
+  detach<T extends Tensor>(tensor: T): T;
   /** Opens a scope; scopes nest and end in reverse order (`using scope = backend.scope()`). */
   scope(): Scope;
   /** Bytes in use. */

@@ -127,10 +127,47 @@ export interface ProposerSession extends Disposable {
   propose(input: ProposeInput): Proposal;
 }
 
+/** One of several sequences that learn something at once. */
+export interface ProposeRow extends Omit<ProposeInput, "hidden"> {
+  /** The sequence. */
+  readonly session: ProposerSession;
+}
+
+/** What several sequences learn at once. */
+export interface ProposeAllInput {
+  /** The sequences. Each has `history.length − 1 − position` rows. */
+  readonly sequences: readonly ProposeRow[];
+  /** The captured states of {@linkcode DraftNeeds.layers}, f32 `[rows of all sequences, hidden]` each, one sequence after another. */
+  readonly hidden: readonly Tensor[];
+}
+
+/** Proposals for several sequences. */
+export interface Proposals {
+  /** i32 `[n]`, ids of the verifier, one sequence after another. Owned by the caller of {@linkcode Proposer.proposeAll}. */
+  readonly tokens: Tensor;
+  /** For each sequence the parents of its tokens, as in {@linkcode Proposal}. */
+  readonly parents: readonly (readonly number[])[];
+}
+
 /** A draft ready to propose. */
 export interface Proposer extends Disposable {
   /** Begins a sequence of at most `capacity` tokens. */
   start(capacity: number): ProposerSession;
+  /**
+   * As {@linkcode ProposerSession.propose} of each session, in one go: several sequences cost little more than one, and none
+   * of them notices the others. Without it they are asked one by one. A draft that proposes trees may read what it needs to
+   * know to go on, and then gives a promise; a scope that is open meanwhile is its own.
+   */
+  proposeAll?(input: ProposeAllInput): Proposals | Promise<Proposals>;
+}
+
+/** How a draft shall propose. */
+export interface ProposerOptions {
+  /**
+   * Propose trees: at each of `depth` levels the `topK` most likely continuations of the `topK` most likely nodes are looked at,
+   * and the best ones of all are proposed (Eagle-2, Li et al. 2024, arXiv 2406.16858). A draft that cannot proposes chains.
+   */
+  readonly tree?: { readonly topK: number; readonly depth: number };
 }
 
 /** A draft algorithm's code. */
@@ -151,6 +188,7 @@ export interface DraftAlgorithm<C extends SpeculatorConfig = SpeculatorConfig> {
   proposer(
     config: C,
     model: { readonly backend: Backend; readonly tensors: ReadonlyMap<string, Tensor> },
+    options?: ProposerOptions,
   ): Proposer;
   /** Foreign checkpoints that it reads and writes; none when absent. */
   converters?(): readonly DraftConverter[];

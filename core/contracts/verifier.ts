@@ -21,6 +21,27 @@ export interface KvCache extends Disposable {
   readonly length: number;
   /** Forgets the rows from `length` on. */
   truncate(length: number): void;
+  /**
+   * Of the rows from `start` on keeps those at `start + rows[i]`, ascending, as the rows `start + i`, and forgets the others: the
+   * accepted path of a tree.
+   */
+  keep(start: number, rows: readonly number[]): void;
+}
+
+/** How a cache stores what it keeps. */
+export interface CacheOptions {
+  /** Storage of keys and values; f32 when absent. */
+  readonly dtype?: "f32" | "bf16";
+}
+
+/** Rows of a pass that go behind one cache. */
+export interface SequenceRows {
+  /** The sequence's cache, which grows. */
+  readonly cache: KvCache;
+  /** How many of the pass's rows are its own, at least one. */
+  readonly rows: number;
+  /** Its rows whose logits are wanted; what {@linkcode ForwardInput.logits} says when absent. */
+  readonly logits?: "all" | "last" | "none";
 }
 
 /** What a forward pass is asked for. */
@@ -29,6 +50,17 @@ export interface ForwardInput {
   readonly tokens: Tensor | Int32Array;
   /** Rows go behind those of the cache, which grows; without one, each document starts at position 0. */
   readonly cache?: KvCache;
+  /**
+   * Several sequences in one pass, each behind a cache of its own: their rows lie one after the other in `tokens`. A row's
+   * results do not depend, bit for bit, on the sequences beside its own. Not together with `cache` or `lengths`.
+   */
+  readonly sequences?: readonly SequenceRows[];
+  /**
+   * The rows behind a cache are a tree: row i follows row `parents[i]` of its sequence (counted from the sequence's first row
+   * in this pass; −1 is the last cached row), its position is one more, and it sees the cached rows and its ancestors. At most
+   * 64 rows a sequence, and `parents[i] < i`. Without it each row follows the one before.
+   */
+  readonly parents?: readonly number[];
   /** Lengths of packed documents that sum to T; one document when absent. Not together with a cache. */
   readonly lengths?: readonly number[];
   /** Hidden states wanted, serving convention: id i enters layer i, id n leaves the last layer, un-normed. */
@@ -39,7 +71,7 @@ export interface ForwardInput {
 
 /** What a forward pass gives; the tensors are the caller's (or the open scope's). */
 export interface ForwardOutput {
-  /** f32 `[T or 1, vocab]`. */
+  /** f32 `[R, vocab]`: the rows asked for, in their order; `null` when there are none. */
   readonly logits: Tensor | null;
   /** f32 `[T, hidden]` for each id of `capture`, in its order. */
   readonly hidden: readonly Tensor[];
@@ -51,8 +83,8 @@ export interface VerifierModel extends Disposable {
   readonly info: VerifierInfo;
   /** Where its weights are. */
   readonly backend: Backend;
-  /** An empty cache. */
-  cache(capacity: number): KvCache;
+  /** An empty cache of at most `capacity` rows; it takes memory as it fills. */
+  cache(capacity: number, options?: CacheOptions): KvCache;
   /** One pass over T tokens. Appends work only. */
   forward(input: ForwardInput): ForwardOutput;
 }

@@ -28,6 +28,8 @@ function toyVerifier(backend: Backend, maxPositions = 64, temper = 4): VerifierM
           return tokens.length;
         },
         truncate: (length) => void tokens.splice(length),
+        keep: (start, rows) =>
+          void tokens.splice(start, Infinity, ...rows.map((row) => tokens[start + row]!)),
         [Symbol.dispose]() {},
       };
     },

@@ -126,6 +126,13 @@ export class WasmBackend implements Backend {
     return asTyped(dtype, copy, bytes / BYTES[dtype]);
   }
 
+  /** Takes a tensor out of its scope. */
+  detach<T extends Tensor>(tensor: T): T {
+    this.#check("detach", [tensor]);
+    (tensor as unknown as WasmTensor).scope = undefined;
+    return tensor;
+  }
+
   /** Opens a scope. */
   scope(): Scope {
     this.#check("scope", []);

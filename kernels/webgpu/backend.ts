@@ -174,6 +174,11 @@ export class Webgpu implements Backend {
     return tensors.map(({ dtype, shape }, i) => asTyped(dtype, data![i]!, elements(shape)));
   }
 
+  detach<T extends Tensor>(tensor: T): T {
+    for (const scope of this.#scopes) scope.delete(tensor as unknown as GpuTensor);
+    return tensor;
+  }
+
   scope(): Scope {
     const own = new Set<GpuTensor>();
     this.#scopes.push(own);

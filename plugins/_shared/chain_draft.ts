@@ -50,4 +50,8 @@ export interface ChainDraft {
   pass(run: Run, pass: ChainPass): Tensor;
   /** The most likely next token after each row of a pass's output, as the verifier's ids: i32 `[T]`. */
   likeliest(run: Run, hidden: Tensor): Tensor;
+  /** The most likely next tokens, as the verifier's ids, i32 `[T, count]`, and the logarithms of their probabilities. */
+  ranked(run: Run, hidden: Tensor, count: number): { readonly tokens: Tensor; readonly logprobs: Tensor };
+  /** Entries of its vocabulary. */
+  readonly vocabulary: number;
 }

@@ -1,10 +1,28 @@
 /** A decoder model on a backend, whose layers may be of several kinds: the verifier of most families. */
 import { ShapeError } from "../../core/errors.ts";
-import type { ForwardInput, ForwardOutput, KvCache, VerifierInfo, VerifierModel } from "../../core/plugin.ts";
-import type { Backend, Tensor } from "../../core/tensor.ts";
-import { attention, cast, gather, linear, rmsnorm, type RopeTables, slice } from "../../kernels/ops/mod.ts";
+import type {
+  CacheOptions,
+  ForwardInput,
+  ForwardOutput,
+  KvCache,
+  VerifierInfo,
+  VerifierModel,
+} from "../../core/plugin.ts";
+import type { Backend, Run, Tensor } from "../../core/tensor.ts";
+import {
+  attention,
+  cast,
+  gather,
+  linear,
+  rmsnorm,
+  type RopeTables,
+  slice,
+  steady,
+} from "../../kernels/ops/mod.ts";
+import { inTwoPasses } from "./two_passes.ts";
+import type { CachePass } from "./cache_pass.ts";
 import { type DecoderContext, decoderLayer, type LayerWeights } from "./decoder.ts";
-import { LayerCache } from "./kv_cache.ts";
+import { type AttentionSizes, Caches, type LayerCache } from "./kv_cache.ts";
 import { packedRanges, windowed } from "./ranges.ts";
 import { ropeTables } from "./rope.ts";
 
@@ -36,9 +54,10 @@ export interface DecoderParts {
 interface Pass {
   readonly tokens: Tensor;
   readonly positions: Tensor;
-  /** i32 `[T, 2]`: what each row sees in layers of a window. */
+  /** i32 `[T, 2]`: what each row sees in layers of a window; where rows go behind caches, these know. */
   readonly ranges: ReadonlyMap<number | null, Tensor>;
-  readonly cache: LayerCache | null;
+  readonly caches: CachePass | null;
+  readonly run: Run;
 }
 
 /** A decoder model. */
@@ -51,6 +70,8 @@ export class DecoderVerifier implements VerifierModel {
   readonly #layers: readonly VerifierLayer[];
   readonly #tables: RopeTables;
   readonly #tensors: ReadonlySet<Tensor>;
+  /** Caches by their storage. */
+  readonly #caches = new Map<"f32" | "bf16", Caches>();
 
   /** Takes the weights over. Norms and biases become f32; matrices stay as they are stored. */
   constructor(info: VerifierInfo, weights: DecoderParts) {
@@ -76,28 +97,33 @@ export class DecoderVerifier implements VerifierModel {
     this.#tensors = new Set(tensors.values());
   }
 
-  cache(capacity: number): KvCache {
-    const { layers, kvHeads, headDim } = this.info;
-    return new LayerCache(this.backend, { layers, capacity, width: kvHeads * headDim });
+  cache(capacity: number, { dtype = "f32" }: CacheOptions = {}): KvCache {
+    const windows = this.#layers.map(({ window }) => window);
+    const caches = this.#caches.get(dtype) ??
+      new Caches(this.backend, { ...this.#sizes(), layers: windows.length, windows, dtype });
+    this.#caches.set(dtype, caches);
+    return caches.open(capacity);
   }
 
   forward(input: ForwardInput): ForwardOutput {
-    const { backend } = this, { run } = backend;
+    const { backend } = this;
+    const parted = inTwoPasses(backend, input, (part) => this.forward(part));
+    if (parted) return parted;
     const wanted = this.#wanted(input.capture ?? []);
     using scope = backend.scope();
-    const pass = this.#pass(input);
+    const pass = this.#pass(input), { run } = pass;
     const kept = new Map<number, Tensor>();
     let x = gather(run, this.#embed, pass.tokens);
     for (const [index, { weights }] of this.#layers.entries()) {
       if (wanted.has(index)) kept.set(index, scope.keep(x));
       const overwrite = !wanted.has(index);
-      const next = this.#layer(x, { weights, context: this.#context(pass, index), overwrite });
+      const next = this.#layer(x, { run, weights, context: this.#context(pass, index), overwrite });
       if (overwrite && next !== x) x[Symbol.dispose]();
       x = next;
     }
     if (wanted.has(this.info.layers)) kept.set(this.info.layers, scope.keep(x));
-    pass.cache?.advance(pass.tokens.shape[0]!);
-    const logits = this.#logits(x, input.logits ?? "all");
+    pass.caches?.advance();
+    const logits = this.#logits(run, x, wantedLogits(input, x.shape[0]!));
     return {
       logits: logits && scope.keep(logits),
       hidden: (input.capture ?? []).map((id) => kept.get(id)!),
@@ -115,79 +141,115 @@ export class DecoderVerifier implements VerifierModel {
   }
 
   #pass(input: ForwardInput): Pass {
-    const { backend } = this, { maxPositions } = this.info, { lengths } = input;
-    const cache = (input.cache as LayerCache | undefined) ?? null;
+    const { backend } = this, { maxPositions } = this.info, { lengths, cache, parents } = input;
     const tokens = input.tokens instanceof Int32Array
       ? backend.from(input.tokens, [input.tokens.length])
       : input.tokens;
     const rows = tokens.shape[0] ?? 0;
     if (rows === 0) throw new ShapeError("forward", "expected at least one token, received none");
-    if (cache && lengths) throw new ShapeError("forward", "expected lengths or a cache, received both");
-    if (lengths && lengths.reduce((sum, n) => sum + n, 0) !== rows) {
-      throw new ShapeError(
-        "forward",
-        `expected lengths that sum to ${rows}, received ${lengths.join(" + ")}`,
-      );
+    const sequences = input.sequences ?? (cache ? [{ cache, rows }] : null);
+    if (sequences && lengths) throw new ShapeError("forward", "expected lengths or a cache, received both");
+    if (parents && !sequences) {
+      throw new ShapeError("forward", "expected a tree behind a cache, received none");
     }
-    cache?.reserve(rows);
-    const longest = cache ? cache.length + rows : lengths ? Math.max(...lengths) : rows;
+    const parts = sequences ? sequences.map(({ rows }) => rows) : lengths ?? [rows];
+    if (parts.reduce((sum, n) => sum + n, 0) !== rows || (sequences && parts.some((n) => n < 1))) {
+      throw new ShapeError("forward", `expected lengths that sum to ${rows}, received ${parts.join(" + ")}`);
+    }
+    const longest = Math.max(...parts.map((n, i) => n + (sequences ? sequences[i]!.cache.length : 0)));
     if (longest > maxPositions) {
       throw new ShapeError("forward", `expected at most ${maxPositions} positions, received ${longest}`);
     }
-    const packing = cache ? cache.next(rows) : packedRanges(lengths ?? [rows]);
-    const windows = new Set(this.#layers.map(({ window }) => window));
+    if (sequences) {
+      const caches = this.#owner(sequences[0]!.cache).pass({ sequences, ...(parents ? { parents } : {}) });
+      return {
+        tokens,
+        positions: backend.from(caches.positions(), [rows]),
+        ranges: new Map(),
+        caches,
+        run: caches.steady ? steady(backend.run) : backend.run,
+      };
+    }
+    const packing = packedRanges(parts), windows = new Set(this.#layers.map(({ window }) => window));
     const seen = (window: number | null) =>
       window === null ? packing.ranges : windowed(packing.ranges, window);
     return {
       tokens,
       positions: backend.from(packing.positions, [rows]),
       ranges: new Map([...windows].map((window) => [window, backend.from(seen(window), [rows, 2])])),
-      cache,
+      caches: null,
+      run: backend.run,
     };
   }
 
+  /** The caches that a cache is one of. */
+  #owner(cache: KvCache): Caches {
+    const owner = (cache as Partial<LayerCache>).owner;
+    if (owner && [...this.#caches.values()].includes(owner)) return owner;
+    throw new ShapeError("forward", "expected a cache of this model, received another");
+  }
+
   #context(pass: Pass, layer: number): DecoderContext {
-    const { heads, kvHeads, headDim, rmsNormEps } = this.info, { run } = this.backend;
-    const ranges = pass.ranges.get(this.#layers[layer]!.window)!;
+    const { run } = pass;
     return {
-      headDim,
-      eps: rmsNormEps,
+      headDim: this.info.headDim,
+      eps: this.info.rmsNormEps,
       tables: this.#tables,
       positions: pass.positions,
-      attend: (q, k, v) => {
-        const keys = pass.cache ? pass.cache.append(layer, k, v) : { k, v };
-        return attention(run, { q, ...keys, ranges }, {
-          heads,
-          kvHeads,
-          headDim,
-          scale: headDim ** -0.5,
-        });
-      },
+      attend: (q, k, v) =>
+        pass.caches
+          ? pass.caches.attend(run, layer, { q, k, v }).out
+          : attention(run, { q, k, v, ranges: pass.ranges.get(this.#layers[layer]!.window)! }, this.#sizes()),
     };
+  }
+
+  #sizes(): AttentionSizes {
+    const { heads, kvHeads, headDim } = this.info;
+    return { heads, kvHeads, headDim, scale: headDim ** -0.5 };
   }
 
   #layer(
     x: Tensor,
-    layer: {
+    { run, ...layer }: {
+      readonly run: Run;
       readonly weights: LayerWeights;
       readonly context: DecoderContext;
       readonly overwrite: boolean;
     },
   ): Tensor {
     using scope = this.backend.scope();
-    return scope.keep(decoderLayer(this.backend.run, x, { ...layer, inPlace: true }));
+    return scope.keep(decoderLayer(run, x, { ...layer, inPlace: true }));
   }
 
-  #logits(x: Tensor, rows: "all" | "last" | "none"): Tensor | null {
-    if (rows === "none") return null;
-    const { run } = this.backend, end = x.shape[0]!;
-    const chosen = rows === "all" || end === 1 ? x : slice(run, x, { axis: 0, start: end - 1, end });
+  /** Logits of some rows, ascending; of all when `null`. */
+  #logits(run: Run, x: Tensor, rows: readonly number[] | null): Tensor | null {
+    if (rows?.length === 0) return null;
+    const [first, count] = [rows?.[0] ?? 0, rows?.length ?? 0];
+    const neighbours = rows && rows[count - 1]! - first === count - 1;
+    const chosen = !rows
+      ? x
+      : neighbours
+      ? slice(run, x, { axis: 0, start: first, end: first + count })
+      : gather(run, x, this.backend.from(Int32Array.from(rows), [count]));
     return linear(run, rmsnorm(run, chosen, this.#norm, this.info.rmsNormEps), this.#head);
   }
 
   [Symbol.dispose](): void {
+    for (const caches of this.#caches.values()) caches[Symbol.dispose]();
     for (const tensor of this.#tensors) tensor[Symbol.dispose]();
     this.#tables.cos[Symbol.dispose]();
     this.#tables.sin[Symbol.dispose]();
   }
+}
+
+/** Rows whose logits are asked for, ascending; `null` for all. */
+function wantedLogits({ sequences, logits = "all" }: ForwardInput, rows: number): readonly number[] | null {
+  let first = 0;
+  const found = (sequences ?? [{ rows, logits }]).flatMap(({ rows, logits: own = logits }) => {
+    const start = first;
+    first += rows;
+    if (own === "none") return [];
+    return own === "last" ? [first - 1] : Array.from({ length: rows }, (_, i) => start + i);
+  });
+  return found.length === rows ? null : found;
 }

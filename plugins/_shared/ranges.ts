@@ -28,19 +28,3 @@ export function packedRanges(lengths: readonly number[]): Packing {
 export function windowed(ranges: Int32Array, window: number): Int32Array {
   return ranges.map((first, i) => i % 2 === 0 ? Math.max(first, ranges[i + 1]! - window) : first);
 }
-
-/** Ranges and positions of new rows behind those of a cache: a row sees all before it and itself. */
-export class CachedRanges {
-  readonly #all: Packing;
-
-  /** @param capacity rows of the cache; what they see is written down once, not in every pass */
-  constructor(capacity: number) {
-    this.#all = packedRanges([capacity]);
-  }
-
-  /** Of `rows` rows behind `past` ones; part of one array, not to be written. */
-  behind(past: number, rows: number): Packing {
-    const { ranges, positions } = this.#all, end = past + rows;
-    return { ranges: ranges.subarray(2 * past, 2 * end), positions: positions.subarray(past, end) };
-  }
-}

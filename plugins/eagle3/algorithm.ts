@@ -18,8 +18,11 @@ export const eagle3: DraftAlgorithm<Eagle3Config> = {
   tensors: eagle3Tensors,
   initialise: initialiseEagle3,
   objective: eagle3Objective,
-  proposer: (config, { backend, tensors }) =>
-    chainProposer(backend, (run) => eagle3Chain(config, eagle3Weights(run, config, tensors))),
+  proposer: (config, { backend, tensors }, options) =>
+    chainProposer(backend, {
+      make: (run) => eagle3Chain(config, eagle3Weights(run, config, tensors)),
+      options,
+    }),
   converters: () => [fromResearch, toResearch],
   servingProblems: eagle3ServingProblems,
 };

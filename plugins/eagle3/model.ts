@@ -4,7 +4,7 @@
  */
 import { PluginError } from "../../core/errors.ts";
 import type { Run, Tensor } from "../../core/tensor.ts";
-import { argmax, concat, gather, linear, rmsnorm, slice } from "../../kernels/ops/mod.ts";
+import { argmax, concat, gather, linear, rmsnorm, slice, topK } from "../../kernels/ops/mod.ts";
 import type { ChainDraft, ChainPass } from "../_shared/chain_draft.ts";
 import { addAttention, addMlp, decoderLayer, type DecoderWeights } from "../_shared/decoder.ts";
 import { decoderWeights, wideVectors } from "../_shared/decoder_weights.ts";
@@ -126,5 +126,10 @@ export function eagle3Chain(config: Eagle3Config, w: Eagle3Weights): ChainDraft 
     pass: (run, pass) => layers(run, w, pass),
     likeliest: (run, hidden) =>
       verifierIds(run, argmax(run, linear(run, finalNorm(run, w, hidden), w.head)), w.d2t),
+    ranked(run, hidden, count) {
+      const { logprobs, places } = topK(run, linear(run, finalNorm(run, w, hidden), w.head), count);
+      return { logprobs, tokens: verifierIds(run, places, w.d2t) };
+    },
+    vocabulary: w.head.shape[0]!,
   };
 }

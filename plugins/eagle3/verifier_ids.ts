@@ -1,6 +1,6 @@
 /** From the draft's vocabulary to the verifier's, on the device. */
 import { ShapeError } from "../../core/errors.ts";
-import { describe, type Op, type Run, type Tensor } from "../../core/tensor.ts";
+import { describe, elements, type Op, type Run, type Tensor } from "../../core/tensor.ts";
 
 const WGSL = `
 @group(0) @binding(0) var<storage, read> ids: array<i32>;
@@ -18,12 +18,12 @@ fn main(@builtin(global_invocation_id) at: vec3u) {
 }
 `;
 
-/** ids i32 `[T]` of the draft, offsets `d2t` i32 `[V]` → i32 `[T]`: `id + d2t[id]`, the verifier's ids. */
+/** ids i32 of any shape of the draft, offsets `d2t` i32 `[V]` → i32 of that shape: `id + d2t[id]`, the verifier's ids. */
 export const verifierIdsOp: Op<Record<never, never>> = {
   name: "eagle3_verifier_ids",
   infer([ids, offsets]) {
     for (const [name, spec] of [["ids", ids], ["offsets", offsets]] as const) {
-      if (spec?.dtype === "i32" && spec.shape.length === 1) continue;
+      if (spec?.dtype === "i32" && (spec.shape.length === 1 || name === "ids")) continue;
       throw new ShapeError(
         "eagle3_verifier_ids",
         `expected "${name}" as i32[?], received ${spec ? describe(spec) : "none"}`,
@@ -32,7 +32,7 @@ export const verifierIdsOp: Op<Record<never, never>> = {
     return [ids!];
   },
   wgsl([ids, offsets]) {
-    const rows = ids!.shape[0]!;
+    const rows = elements(ids!.shape);
     return [{
       code: WGSL,
       bind: [{ input: 0 }, { input: 1 }, { output: 0 }],

@@ -133,7 +133,8 @@ export function matmulAdd(run: Run, a: Tensor, b: Tensor, c: Tensor, attrs: Matm
  * what a sequence decodes to is then the same alone and in a batch. Where products have many rows it is slower.
  */
 export function steady(run: Run): Run {
-  return (op, inputs, attrs) => run(op, inputs, STEADY.includes(op.name) ? { ...attrs, steady: true } : attrs);
+  return (op, inputs, attrs) =>
+    run(op, inputs, STEADY.includes(op.name) ? { ...attrs, steady: true } : attrs);
 }
 
 /** Ops that have the attribute. */

@@ -6,8 +6,8 @@
 import { ShapeError } from "../../../core/errors.ts";
 import type { DType, Op, Run, Spec, Tensor } from "../../../core/tensor.ts";
 import * as check from "../_check.ts";
-import { wasm, wasmKeep, wasmWrite } from "./wasm.ts";
-import { wgsl, wgslKeep, wgslWrite } from "./wgsl.ts";
+import { wasm, wasmGrow, wasmKeep, wasmWrite } from "./wasm.ts";
+import { wgsl, wgslGrow, wgslKeep, wgslWrite } from "./wgsl.ts";
 
 /** Rows of a page. */
 export const PAGE_ROWS = 64;
@@ -114,6 +114,27 @@ export const keepPagesOp: Op<Record<never, never>> = {
   },
   wgsl: wgslKeep,
   wasm: wasmKeep,
+};
+
+/** Attributes of {@linkcode growPagesOp}. */
+export interface GrowPagesAttrs {
+  /** Pages of the new pool, at least as many as the old one's. */
+  readonly pages: number;
+}
+
+/** A larger pool that begins with the pages of `x` `[64·P, H]`; the others hold anything. */
+export const growPagesOp: Op<GrowPagesAttrs> = {
+  name: "grow_pages",
+  infer(inputs, { pages }) {
+    const x = check.input("grow_pages", inputs, 0), [rows, width] = check.matrix("grow_pages", "x", x);
+    pools("grow_pages", x, x, width);
+    if (pages * PAGE_ROWS < rows) {
+      throw new ShapeError("grow_pages", `expected room for ${rows} rows, received ${pages} pages`);
+    }
+    return [{ shape: [pages * PAGE_ROWS, width], dtype: x.dtype }];
+  },
+  wgsl: wgslGrow,
+  wasm: wasmGrow,
 };
 
 /** What {@linkcode pagedAttention} attends over; see {@linkcode pagedAttentionOp}. */

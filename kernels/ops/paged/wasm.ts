@@ -1,7 +1,7 @@
 /** Attention over pages on the CPU. */
-import { BYTES } from "../../../core/tensor.ts";
+import { byteLength, BYTES } from "../../../core/tensor.ts";
 import { DTYPE_CODE, lines, rowGrain, type Wasm, workspace } from "../_wasm.ts";
-import { PAGE_ROWS, type PagedAttentionAttrs, TILE_ROWS } from "./mod.ts";
+import { type GrowPagesAttrs, PAGE_ROWS, type PagedAttentionAttrs, TILE_ROWS } from "./mod.ts";
 
 /** Entries of keys, counted for each query head, that are worth a second thread. */
 const WORTH = 1 << 16;
@@ -36,4 +36,10 @@ export const wasmKeep: Wasm<Record<never, never>> = (call, [k, v, places]) => {
   const addresses = [k!, v!, places!].map((tensor) => call.address(tensor));
   const [rows, width] = k!.shape as [number, number];
   call.launch("paged_keep", [...addresses, places!.shape[1]!, width * BYTES[k!.dtype], rows], 1);
+};
+
+/** x → a larger pool. */
+export const wasmGrow: Wasm<GrowPagesAttrs> = (call, [x], [out]) => {
+  const bytes = byteLength(x!);
+  if (bytes > 0) call.launch("copy", [call.address(x!), bytes, call.address(out!), bytes, bytes], 1);
 };

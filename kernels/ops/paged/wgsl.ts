@@ -1,8 +1,16 @@
 /** Attention over pages on WebGPU. */
-import { BYTES, type Spec, type WgslBinding, type WgslLimits, type WgslPass } from "../../../core/tensor.ts";
-import { f32, perElement, u32 } from "../_wgsl.ts";
+import {
+  byteLength,
+  BYTES,
+  type Spec,
+  type WgslBinding,
+  type WgslLimits,
+  type WgslPass,
+} from "../../../core/tensor.ts";
+import { f32, inputWindow, outputWindow, perElement, runs, u32, window } from "../_wgsl.ts";
 import { attendCode, GROUP_ROWS, joinCode } from "./_attend.ts";
 import { PAGE_ROWS, type PagedAttentionAttrs, TILE_ROWS } from "./mod.ts";
+import copyCode from "../copy/copy.wgsl" with { type: "text" };
 import { KEEP_CODE, writeCode } from "./_rows.ts";
 
 /** Keys of a part: always the same, so that a row's sums do not depend on how much else there is to do. */
@@ -66,4 +74,22 @@ export function wgslKeep(inputs: readonly Spec[]): WgslPass[] {
     params: [words, inputs[2]!.shape[1]!, pool.shape[0]!].map(u32),
     grid: perElement(words),
   }];
+}
+
+/** x → a larger pool. */
+export function wgslGrow(
+  [x]: readonly Spec[],
+  _outputs: readonly Spec[],
+  _attrs: object,
+  limits: WgslLimits,
+): WgslPass[] {
+  return runs(byteLength(x!) / 4, 4, limits.maxBinding).map(({ start, count }) => {
+    const part = window(start, count, 4);
+    return {
+      code: copyCode,
+      bind: [inputWindow(0, part), outputWindow(0, part)],
+      params: [1, count, part.shift, count, part.shift, count].map(u32),
+      grid: perElement(count),
+    };
+  });
 }

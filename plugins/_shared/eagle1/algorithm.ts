@@ -19,8 +19,11 @@ export function eagleAlgorithm(
     tensors: eagleTensors,
     initialise: initialiseEagle,
     objective: (config, options) => featureObjective(config, options, loss),
-    proposer: (config, { backend, tensors }) =>
-      chainProposer(backend, (run) => eagleChain(config, eagleWeights(run, config, tensors))),
+    proposer: (config, { backend, tensors }, options) =>
+      chainProposer(backend, {
+        make: (run) => eagleChain(config, eagleWeights(run, config, tensors)),
+        options,
+      }),
     converters: eagleConverters,
   };
 }

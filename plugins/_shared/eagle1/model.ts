@@ -5,7 +5,7 @@
  */
 import { PluginError } from "../../../core/errors.ts";
 import type { Run, Tensor } from "../../../core/tensor.ts";
-import { add, argmax, concat, gather, linear, rmsnorm } from "../../../kernels/ops/mod.ts";
+import { add, argmax, concat, gather, linear, rmsnorm, topK } from "../../../kernels/ops/mod.ts";
 import type { ChainDraft, ChainPass } from "../chain_draft.ts";
 import { addAttention, addMlp, type DecoderWeights } from "../decoder.ts";
 import { blockWeights, wideVectors } from "../decoder_weights.ts";
@@ -101,5 +101,10 @@ export function eagleChain(config: EagleConfig, w: EagleWeights): ChainDraft {
     enter: (run, states) => verifierFeatures(run, w, states),
     pass: (run, pass) => nextFeatures(run, w, pass),
     likeliest: (run, features) => argmax(run, linear(run, headInput(run, w, features), w.head)),
+    ranked(run, features, count) {
+      const { logprobs, places } = topK(run, linear(run, headInput(run, w, features), w.head), count);
+      return { logprobs, tokens: places };
+    },
+    vocabulary: w.head.shape[0]!,
   };
 }

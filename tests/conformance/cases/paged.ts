@@ -1,6 +1,7 @@
 /** Attention over pages: several sequences, trees, windows, short pages; moves of rows; the largest entries. */
 import type { DType } from "../../../core/tensor.ts";
 import {
+  growPagesOp,
   keepPagesOp,
   type PagedAttentionAttrs,
   pagedAttentionOp,
@@ -10,7 +11,7 @@ import { type TopKAttrs, topKOp } from "../../../kernels/ops/top_k/mod.ts";
 import type { AnyOpCases, OpCase, OpCases } from "../op_cases.ts";
 import { exactly, inputs, normal } from "../random.ts";
 import { array } from "../reference/array.ts";
-import { keepPages, pagedAttention, topK, writePages } from "../reference/paged.ts";
+import { growPages, keepPages, pagedAttention, topK, writePages } from "../reference/paged.ts";
 
 interface Sequence {
   /** Keys that were there before. */
@@ -156,6 +157,22 @@ export const PAGED: readonly AnyOpCases[] = [
     cases: [moves("f32")[0], moves("bf16")[0]],
   },
   { op: keepPagesOp, reference: keepPages, tolerance: {}, cases: [moves("f32")[1], moves("bf16")[1]] },
+  {
+    op: growPagesOp,
+    reference: growPages,
+    tolerance: {},
+    // What lies behind the old pages is not defined, so the copy is compared where nothing does.
+    cases: (["f32", "bf16"] as const).map((dtype) => ({
+      name: `two pages in ${dtype}`,
+      inputs: inputs(normal([128, 6], dtype)),
+      attrs: { pages: 2 },
+    })),
+    refusals: [{
+      name: "fewer pages than there are",
+      inputs: [{ shape: [128, 6], dtype: "f32" }],
+      attrs: { pages: 1 },
+    }],
+  },
   {
     ...top,
     cases: [...top.cases, {

@@ -97,6 +97,11 @@ export class ReferenceBackend implements Backend {
     return found;
   }
 
+  detach<T extends Tensor>(tensor: T): T {
+    for (const scope of this.#scopes) scope.delete(tensor as unknown as ReferenceTensor);
+    return tensor;
+  }
+
   scope(): Scope {
     const own = new Set<ReferenceTensor>();
     this.#scopes.push(own);

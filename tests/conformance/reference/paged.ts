@@ -1,5 +1,5 @@
 /** Attention over pages, moves of their rows, and the largest entries of rows, by the plainest loops. */
-import type { PagedAttentionAttrs } from "../../../kernels/ops/paged/mod.ts";
+import type { GrowPagesAttrs, PagedAttentionAttrs } from "../../../kernels/ops/paged/mod.ts";
 import type { TopKAttrs } from "../../../kernels/ops/top_k/mod.ts";
 import { array, type HostArray, round } from "./array.ts";
 import type { Reference } from "./types.ts";
@@ -64,6 +64,13 @@ export const keepPages: Reference = (inputs) => {
     }
     return { ...pool, data };
   });
+};
+
+/** The pages there were; those behind them are taken as zeros. */
+export const growPages: Reference<GrowPagesAttrs> = ([x], { pages }) => {
+  const width = x!.shape[1]!, data = new Float64Array(64 * pages * width);
+  data.set(x!.data);
+  return [{ shape: [64 * pages, width], dtype: x!.dtype, data }];
 };
 
 /** The largest entries of each row as logarithms of their softmax, and their places. */
