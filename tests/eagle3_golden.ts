@@ -29,7 +29,7 @@ export function eagle3Cases(): [string, Eagle3Case][] {
 /** The reference backend, with the plugin's own op. */
 export function referenceBackend(): Backend {
   return new ReferenceBackend({
-    eagle3_verifier_ids: ([ids, offsets]) => [
+    draft_verifier_ids: ([ids, offsets]) => [
       array(ids!.shape, Float64Array.from(ids!.data, (id) => id + (offsets!.data[id] ?? 0)), "i32"),
     ],
   });

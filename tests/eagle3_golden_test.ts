@@ -12,7 +12,7 @@ import { eagle3Tensors } from "../plugins/eagle3/initialise.ts";
 import { eagle3Objective } from "../plugins/eagle3/objective.ts";
 import { Unroll, unrollRanges } from "../plugins/_shared/unroll.ts";
 import { eagle3Chain, eagle3Weights, finalNorm } from "../plugins/eagle3/model.ts";
-import { verifierIds } from "../plugins/eagle3/verifier_ids.ts";
+import { verifierIds } from "../plugins/_shared/verifier_ids.ts";
 import {
   eagle3Batch,
   type Eagle3Case,

@@ -25,7 +25,7 @@ interface Flags extends SharedFlags {
   readonly resumeFromCheckpoint: boolean;
   readonly totalSeqLen: number;
   readonly numLayers: number;
-  readonly draftArch: string;
+  readonly draftArch?: string;
   readonly d2tPath?: string;
   readonly t2dPath?: string;
   readonly tttSteps: number;
@@ -63,7 +63,10 @@ export function define(command: Command, context: Context): void {
     .option("--speculator-type <name>", "draft plugin", "eagle3")
     .option("--num-layers <n>", "decoder layers", whole(1), 1)
     .addOption(
-      new Option("--draft-arch <kind>", "kind of the layers").choices(["llama", "qwen3"]).default("llama"),
+      new Option("--draft-arch <kind>", "kind of the layers (default: the draft plugin's)").choices([
+        "llama",
+        "qwen3",
+      ]),
     )
     .option("--d2t-path <file>", "d2t.npy of the draft vocabulary")
     .option("--t2d-path <file>", "t2d.npy of the draft vocabulary")

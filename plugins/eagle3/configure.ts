@@ -3,6 +3,7 @@ import { newSpeculatorsConfig } from "../../core/config/create.ts";
 import { ConfigError } from "../../core/errors.ts";
 import type { DraftNeeds, DraftOptions, VerifierInfo } from "../../core/plugin.ts";
 import { ExtraOptions } from "../_shared/extra_options.ts";
+import { defaultLayerIds, requireLayers, requireVerifier } from "../_shared/layer_ids.ts";
 import { LAYER_KINDS } from "../_shared/layer_config.ts";
 import { type Eagle3Config, eagle3Sizes } from "./config.ts";
 
@@ -15,11 +16,6 @@ export function servedNorms(norms: Readonly<Record<string, unknown>>): Record<st
   return Object.fromEntries(both.map((name) => [name, true]));
 }
 
-/** The states a draft reads by default: an early, a middle and a late one (as vLLM serves Eagle-3). */
-export function defaultLayerIds(layers: number): readonly number[] {
-  return [2, Math.floor(layers / 2), layers - 3];
-}
-
 /**
  * Which of the verifier's states a draft works with.
  *
@@ -27,23 +23,9 @@ export function defaultLayerIds(layers: number): readonly number[] {
  */
 export function eagle3Needs(config: Eagle3Config, verifier: VerifierInfo): DraftNeeds {
   const layers = config.eagle_aux_hidden_state_layer_ids ?? defaultLayerIds(verifier.layers);
-  const wrong = layers.find((id) => id < 0 || id > verifier.layers);
-  if (wrong !== undefined) {
-    throw new ConfigError(
-      "eagle_aux_hidden_state_layer_ids",
-      `expected ids from 0 to ${verifier.layers}, received ${wrong}`,
-      { hint: "Name the layers whose input the draft is to read" },
-    );
-  }
+  requireLayers("eagle_aux_hidden_state_layer_ids", layers, verifier);
   const { target, vocab } = eagle3Sizes(config);
-  if (target !== verifier.hiddenSize || vocab !== verifier.vocabSize) {
-    throw new ConfigError(
-      verifier.nameOrPath,
-      `expected a verifier of width ${target} with ${vocab} tokens, received width ${verifier.hiddenSize} with ` +
-        `${verifier.vocabSize}`,
-      { hint: "Take the verifier that the draft was made for" },
-    );
-  }
+  requireVerifier(verifier, { width: target, vocab });
   return { layers, last: true };
 }
 

@@ -4,7 +4,8 @@ import { ConfigError } from "../../core/errors.ts";
 import type { VerifierInfo } from "../../core/plugin.ts";
 import { goldenJson } from "../../tests/golden.ts";
 import type { Eagle3Config } from "./config.ts";
-import { configureEagle3, defaultLayerIds, eagle3Needs } from "./configure.ts";
+import { defaultLayerIds } from "../_shared/layer_ids.ts";
+import { configureEagle3, eagle3Needs } from "./configure.ts";
 
 const VERIFIER = fileURLToPath(new URL("../../examples/assets/tiny-verifier", import.meta.url));
 

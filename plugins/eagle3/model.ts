@@ -10,7 +10,7 @@ import { addAttention, addMlp, decoderLayer, type DecoderWeights } from "../_sha
 import { decoderWeights, wideVectors } from "../_shared/decoder_weights.ts";
 import { layerRope } from "../_shared/layer_config.ts";
 import { type Eagle3Config, eagle3Sizes } from "./config.ts";
-import { verifierIds } from "./verifier_ids.ts";
+import { verifierIds } from "../_shared/verifier_ids.ts";
 
 /** The draft's weights by what they do. V the verifier's vocabulary, H the draft's width. */
 export interface Eagle3Weights {

@@ -8,7 +8,7 @@ import { type Eagle3Config, eagle3Sizes } from "./config.ts";
 import { draftingRows, trueTokens, Unroll } from "../_shared/unroll.ts";
 import { rowWeights, unrolledMetrics } from "../_shared/unroll_metrics.ts";
 import { eagle3Chain, eagle3Weights, finalNorm } from "./model.ts";
-import { verifierIds } from "./verifier_ids.ts";
+import { verifierIds } from "../_shared/verifier_ids.ts";
 
 /**
  * The loss `Σ_s decay^s · mean KL(verifier ‖ draft at step s)` over the draft vocabulary.

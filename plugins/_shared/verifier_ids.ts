@@ -20,12 +20,12 @@ fn main(@builtin(global_invocation_id) at: vec3u) {
 
 /** ids i32 of any shape of the draft, offsets `d2t` i32 `[V]` → i32 of that shape: `id + d2t[id]`, the verifier's ids. */
 export const verifierIdsOp: Op<Record<never, never>> = {
-  name: "eagle3_verifier_ids",
+  name: "draft_verifier_ids",
   infer([ids, offsets]) {
     for (const [name, spec] of [["ids", ids], ["offsets", offsets]] as const) {
       if (spec?.dtype === "i32" && (spec.shape.length === 1 || name === "ids")) continue;
       throw new ShapeError(
-        "eagle3_verifier_ids",
+        "draft_verifier_ids",
         `expected "${name}" as i32[?], received ${spec ? describe(spec) : "none"}`,
       );
     }
