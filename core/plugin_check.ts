@@ -8,7 +8,7 @@ import { PluginError, SpeculatorsError } from "./errors.ts";
 import { API_VERSION, type Plugin, type PluginKind } from "./plugin.ts";
 
 /** The kinds of plugins, in the order in which they are listed. */
-export const PLUGIN_KINDS: readonly PluginKind[] = ["draft", "verifier", "engine", "logger"];
+export const PLUGIN_KINDS: readonly PluginKind[] = ["draft", "verifier", "engine", "logger", "loss"];
 
 type Rule = "function" | "boolean" | "string" | "strings" | "object";
 
@@ -18,6 +18,7 @@ const MEMBERS: Readonly<Record<PluginKind, Readonly<Record<string, Rule>>>> = {
   verifier: { architectures: "strings", matches: "function", load: "function" },
   engine: { capabilities: "object", open: "function" },
   logger: { open: "function" },
+  loss: { load: "function" },
 };
 
 /** Which member brings the plugin's code in, and what that code must have. */
@@ -33,6 +34,7 @@ const CODE: Readonly<Record<PluginKind, readonly [member: string, rules: Readonl
   verifier: ["load", { info: "function", tensors: "function", roles: "function", model: "function" }],
   engine: ["open", { info: "object", capture: "function", generate: "function" }],
   logger: ["open", { log: "function", close: "function" }],
+  loss: ["load", { rows: "object" }],
 };
 
 /**

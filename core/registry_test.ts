@@ -83,7 +83,7 @@ Deno.test("a plugin of the wrong shape is refused with what is missing", async (
     [undefined, /expected an object, received nothing/],
     [[], /expected an object, received a list/],
     [logger("a", { apiVersion: 2 }), /expected apiVersion 1, received 2/],
-    [logger("a", { kind: "loger" }), /one of draft, verifier, engine, logger, received "loger"/],
+    [logger("a", { kind: "loger" }), /one of draft, verifier, engine, logger, loss, received "loger"/],
     [logger("a", { open: undefined }), /a logger plugin to have "open", a function, received nothing/],
     [logger("a", { summary: "" }), /to have "summary", a text, received ""/],
     [logger("A b"), /a name in snake_case, received "A b"/],

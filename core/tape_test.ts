@@ -139,15 +139,16 @@ Deno.test("A composed op is one op to the tape", async () => {
   const x = {
     hidden: from([5, 3], "hidden"),
     head: from([7, 3], "head"),
-    target: from([5, 2], "target"),
-    targetHead: from([7, 2], "targetHead"),
     weights: from([5], "weights"),
+    goal: { states: from([5, 2], "target"), head: from([7, 2], "targetHead") },
   };
   const tape = new Tape(backend, ops).watch([x.hidden, x.head]);
-  const { loss, draftIds } = ops.linearKl(tape.run, x, { gradients: true });
+  const { loss, draftIds } = ops.linearLoss(tape.run, x, { gradients: true });
   const [dhidden, dhead] = tape.gradients(mul(tape.run, loss, row(backend, 2)), [x.hidden, x.head]);
-  const outputs = backend.run(ops.linearKlOp, Object.values(x), { gradients: true });
-  const expected = await Promise.all(outputs.slice(3).map(numbers));
+  const outputs = backend.run(ops.linearLossOp, [x.hidden, x.head, x.weights, x.goal.states, x.goal.head], {
+    gradients: true,
+  });
+  const expected = await Promise.all(outputs.slice(4).map(numbers));
   assert.deepEqual(await numbers(dhidden!), expected[0]!.map((v) => 2 * v));
   assert.deepEqual(await numbers(dhead!), expected[1]!.map((v) => 2 * v));
   assert.equal((await numbers(draftIds)).length, 5);

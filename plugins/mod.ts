@@ -78,6 +78,48 @@ const ENTRIES: readonly PluginEntry[] = [
     summary: "A folder of an offline run, which `wandb sync` uploads",
     load: () => import("./loggers/wandb/mod.ts"),
   },
+  {
+    kind: "loss",
+    name: "kl_div",
+    summary: "Divergence from the verifier's distribution: Eagle-3's own loss",
+    load: () => import("./losses/kl_div/mod.ts"),
+  },
+  {
+    kind: "loss",
+    name: "rkl",
+    summary: "Divergence from the draft's distribution: rather few tokens right than all covered",
+    load: () => import("./losses/rkl/mod.ts"),
+  },
+  {
+    kind: "loss",
+    name: "jsd",
+    summary: "Jensen-Shannon divergence: between kl_div and rkl, bounded",
+    load: () => import("./losses/jsd/mod.ts"),
+  },
+  {
+    kind: "loss",
+    name: "ce",
+    summary: "Cross-entropy with the verifier's likeliest token",
+    load: () => import("./losses/ce/mod.ts"),
+  },
+  {
+    kind: "loss",
+    name: "tv",
+    summary: "Total variation: the share of drafted tokens that sampling refuses",
+    load: () => import("./losses/tv/mod.ts"),
+  },
+  {
+    kind: "loss",
+    name: "nla",
+    summary: "LK: negative logarithm of the share that sampling accepts",
+    load: () => import("./losses/nla/mod.ts"),
+  },
+  {
+    kind: "loss",
+    name: "lk_hybrid",
+    summary: "LK hybrid: kl_div while little is accepted, then tv",
+    load: () => import("./losses/lk_hybrid/mod.ts"),
+  },
 ];
 
 /** The registry of the built-in plugins; {@linkcode Registry.import} adds those of others. */

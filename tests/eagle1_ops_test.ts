@@ -1,18 +1,11 @@
 /** The ops of drafts in the `eagle` format, on every backend. */
 import type { Shape, Spec } from "../core/tensor.ts";
-import {
-  type CrossEntropyAttrs,
-  crossEntropyRowsOp,
-  type LinearCrossEntropyAttrs,
-  linearCrossEntropyOp,
-} from "../plugins/_shared/eagle1/cross_entropy.ts";
+import { type CrossEntropyAttrs, crossEntropyRowsOp } from "../plugins/_shared/eagle1/cross_entropy.ts";
 import { smoothL1Op, smoothL1RowsOp } from "../plugins/_shared/eagle1/smooth_l1.ts";
 import { opSuite } from "./conformance/mod.ts";
 import type { AnyOpCases, OpCase, OpCases } from "./conformance/op_cases.ts";
 import { exactly, inputs, normal, positive, type Source } from "./conformance/random.ts";
 import { array } from "./conformance/reference/array.ts";
-import { matmul } from "./conformance/reference/matmul.ts";
-import { argmax } from "./conformance/reference/reduce.ts";
 import type { Reference } from "./conformance/reference/types.ts";
 import { devices } from "./devices.ts";
 
@@ -108,60 +101,6 @@ const rows: OpCases<CrossEntropyAttrs> = {
   ],
 };
 
-const linearCrossEntropy: Reference<LinearCrossEntropyAttrs> = (
-  [hidden, target, head, factors],
-  { gradients, ...attrs },
-) => {
-  const [logits] = matmul([hidden!, head!], { transB: true });
-  const [goals] = matmul([target!, head!], { transB: true });
-  const [loss, dlogits] = crossEntropyRows([logits!, goals!, factors!], attrs);
-  const found = [
-    array([1], [loss!.data.reduce((a, b) => a + b, 0)]),
-    argmax([logits!], {})[0]!,
-    argmax([goals!], {})[0]!,
-  ];
-  return gradients ? [...found, matmul([dlogits!, head!], {})[0]!] : found;
-};
-
-function fused(
-  name: string,
-  { t, h, v }: { readonly t: number; readonly h: number; readonly v: number },
-  attrs: Omit<LinearCrossEntropyAttrs, "gradients">,
-): OpCase<LinearCrossEntropyAttrs>[] {
-  return (["f32", "bf16"] as const).flatMap((head) =>
-    [true, false].map((gradients) => ({
-      name: `${name}, head in ${head}${gradients ? ", with gradients" : ""}`,
-      inputs: inputs(normal([t, h]), normal([t, h]), normal([v, h], head), weights(t)),
-      attrs: { ...attrs, gradients },
-      ...(gradients ? { gradient: [0] } : {}),
-    }))
-  );
-}
-
-const linear: OpCases<LinearCrossEntropyAttrs> = {
-  op: linearCrossEntropyOp,
-  reference: linearCrossEntropy,
-  tolerance: { largest: 5e-6 },
-  cases: [
-    ...fused("one row", { t: 1, h: 3, v: 17 }, EAGLE),
-    ...fused("17 rows", { t: 17, h: 33, v: 129 }, HASS),
-    ...fused("17 rows in blocks of 5", { t: 17, h: 12, v: 40 }, { ...HASS, blockRows: 5 }),
-    ...fused("no rows", { t: 0, h: 4, v: 5 }, HASS),
-  ],
-  refusals: [
-    {
-      name: "a head of another width",
-      inputs: specs([[3, 2], [3, 2], [5, 4], [3]]),
-      attrs: { ...EAGLE, gradients: true },
-    },
-    {
-      name: "a target too few",
-      inputs: specs([[3, 2], [2, 2], [5, 2], [3]]),
-      attrs: { ...EAGLE, gradients: true },
-    },
-  ],
-};
-
 const smoothL1Rows: Reference<None> = ([x, target, factors]) => {
   const [rows, width] = x!.shape as [number, number];
   const loss = array([rows]), dx = array([rows, width]);
@@ -214,7 +153,7 @@ const regression: OpCases<None> = {
 };
 
 for (const { name, open, skip } of devices()) {
-  for (const cases of [rows, linear, regressionRows, regression] as readonly AnyOpCases[]) {
+  for (const cases of [rows, regressionRows, regression] as readonly AnyOpCases[]) {
     opSuite(cases, open, {
       name,
       test: (title, fn) => Deno.test({ name: title, ignore: skip !== undefined, fn }),

@@ -10,7 +10,7 @@ import { checkMessages } from "./lint_messages.ts";
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 /** Packages of plugins that are one folder deeper. */
-const GROUPS: ReadonlySet<string> = new Set(["verifiers", "engines", "loggers"]);
+const GROUPS: ReadonlySet<string> = new Set(["verifiers", "engines", "loggers", "losses"]);
 
 /** A specifier of this project by its own name. */
 const OWN_NAME = /^@speculators\/deno(?:\/|$)/;

@@ -32,6 +32,7 @@ interface Flags extends SharedFlags {
   readonly tttStepLossDecay: number;
   readonly seed: number;
   readonly useOffPolicyTokens?: boolean;
+  readonly lossFn?: string;
   readonly normBeforeResidual: boolean;
   readonly embedRequiresGrad?: boolean;
   readonly noiseStd: number;
@@ -80,6 +81,7 @@ export function define(command: Command, context: Context): void {
     .option("--ttt-steps <n>", "steps of test-time training", whole(1), 3)
     .option("--ttt-step-loss-decay <x>", "factor of the loss from step to step", decimal(0), 1)
     .option("--use-off-policy-tokens", "feed the true tokens to later steps")
+    .option("--loss-fn <name>", "loss plugin, or weights of several as JSON (default: the draft's own)")
     .option("--noise-std <x>", "uniform noise on the states", decimal(0), 0.05)
     .optionsGroup("Optimisation:")
     .option("--epochs <n>", "passes over the data", whole(1), 20)
@@ -150,8 +152,17 @@ function optionsOf(flags: Flags): TrainOptions {
     flags;
   const { verifierNameOrPath, dataPath, savePath, valDataPath, speculatorType, epochs, lr, totalSeqLen } =
     flags;
-  const { d2tPath, t2dPath, tttSteps, tttStepLossDecay, useOffPolicyTokens, noiseStd, seed, schedulerType } =
-    flags;
+  const {
+    d2tPath,
+    t2dPath,
+    tttSteps,
+    tttStepLossDecay,
+    useOffPolicyTokens,
+    lossFn,
+    noiseStd,
+    seed,
+    schedulerType,
+  } = flags;
   const { set: extra } = flags;
   const { schedulerWarmupSteps, schedulerTotalSteps, schedulerNumCosineCycles } = flags;
   return {
@@ -174,6 +185,7 @@ function optionsOf(flags: Flags): TrainOptions {
     }),
     ...given({
       useOffPolicyTokens,
+      lossFn,
       noiseStd,
       seed,
       schedulerType,

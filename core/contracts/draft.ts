@@ -4,6 +4,7 @@ import type { PackedBatch } from "../data/batch.ts";
 import type { FileSpec, TensorSource } from "../formats/source.ts";
 import type { Backend, HostTensor, Run, Tensor, TypedArray } from "../tensor.ts";
 import type { PluginHeader } from "./header.ts";
+import type { LossTerm } from "./loss.ts";
 import type {
   DraftTensorInfo,
   SpeculatorConfig,
@@ -71,6 +72,8 @@ export interface ObjectiveOptions {
   readonly useOffPolicyTokens: boolean;
   /** What only this algorithm knows: what the user gave as {@linkcode DraftOptions.extra}. */
   readonly extra?: Readonly<Record<string, unknown>>;
+  /** How the draft's distribution is compared with the verifier's: the sum of these; the algorithm's own when absent. */
+  readonly loss?: readonly LossTerm[];
 }
 
 /** What an objective computes from. */

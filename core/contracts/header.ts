@@ -4,7 +4,7 @@
 export const API_VERSION = 1;
 
 /** Kinds of plugins. */
-export type PluginKind = "draft" | "verifier" | "engine" | "logger";
+export type PluginKind = "draft" | "verifier" | "engine" | "logger" | "loss";
 
 /** What every plugin says of itself. */
 export interface PluginHeader<K extends PluginKind> {

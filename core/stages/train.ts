@@ -12,6 +12,7 @@ import { adamw, type OptimizerState } from "../optim.ts";
 import { exportState, importState } from "../optim_state.ts";
 import type { TensorSource } from "../formats/source.ts";
 import { requireWritable } from "../folders.ts";
+import { resolveLoss } from "../losses.ts";
 import type { DraftOptions, Objective } from "../plugin.ts";
 import type { Runtime } from "../runtime.ts";
 import { schedule, type ScheduleName } from "../schedule.ts";
@@ -65,6 +66,8 @@ export interface TrainOptions {
   readonly tttStepLossDecay?: number;
   /** Feed true tokens to later steps. */
   readonly useOffPolicyTokens?: boolean;
+  /** Loss plugin, or a JSON object of several with their weights; the draft's own loss when absent. */
+  readonly lossFn?: string;
   /** Uniform noise on the states in training; 0.05. */
   readonly noiseStd?: number;
   /** Seed of weights and noise; 42. */
@@ -124,6 +127,7 @@ function withDefaults(options: TrainOptions) {
     tttSteps: options.tttSteps ?? 3,
     tttStepLossDecay: options.tttStepLossDecay ?? 1,
     useOffPolicyTokens: options.useOffPolicyTokens ?? false,
+    lossFn: options.lossFn ?? null,
     noiseStd: options.noiseStd ?? 0.05,
     seed: options.seed ?? 42,
     schedulerType: options.schedulerType ?? "linear",
@@ -181,7 +185,10 @@ export async function* train(options: TrainOptions, runtime: Runtime): Stage<Tra
   await requireWritable(options.savePath);
   using backend = await runtime.openBackend();
   using tensors = uploadDraft(backend, draft.host, draft.infos);
-  const objective = draft.objective(settings);
+  const terms = settings.lossFn === null
+    ? {}
+    : { loss: await resolveLoss(settings.lossFn, runtime.registry) };
+  const objective = draft.objective({ ...settings, ...terms });
   const run: Run = { runtime, backend, draft, tensors, objective, train, validation, settings };
   const optimizer = adamw(runtime.ops, { maxNorm: settings.maxGradNorm });
   using moments: OptimizerState = resumed

@@ -8,7 +8,7 @@ export * from "./attention/mod.ts";
 export * from "./copy/mod.ts";
 export * from "./elementwise/mod.ts";
 export * from "./gather/mod.ts";
-export * from "./kl/mod.ts";
+export * from "./loss/mod.ts";
 export * from "./linears/mod.ts";
 export * from "./matmul/mod.ts";
 export * from "./optimizer/mod.ts";

@@ -99,6 +99,9 @@ onGpu("Elements and rows are computed in blocks", () =>
       ops.rmsnorm(run, x, weight, 1e-5),
       ...run(ops.rmsnormGradOp, [x, weight, y], { eps: 1e-5 }),
       ops.rope(run, x, tables, positions, 2),
-      ...run(ops.klRowsOp, [x, y, tensor(backend, [200])], {}),
+      ...[ops.klRowsOp, ops.totalVariationRowsOp, ops.hybridRowsOp].flatMap((op) =>
+        run(op, [x, y, tensor(backend, [200])], {})
+      ),
+      ops.pointMass(run, positions, 300),
     ];
   }));

@@ -1,5 +1,7 @@
 /** Metrics of an unrolled batch, from what the device found. */
-import type { TypedArray } from "../../core/tensor.ts";
+import type { LossTerm } from "../../core/plugin.ts";
+import type { Tensor, TypedArray } from "../../core/tensor.ts";
+import type { LinearLossResult } from "../../kernels/ops/mod.ts";
 
 /** What the outputs are of. */
 export interface UnrolledBatch {
@@ -11,6 +13,18 @@ export interface UnrolledBatch {
   readonly steps: number;
   /** `[T]`: the document of each row, where a target beyond the end of a row's own document is to be none. */
   readonly documents?: Int32Array;
+  /** What the loss adds up from; metrics tell the terms of a sum apart. */
+  readonly terms?: readonly LossTerm[];
+}
+
+/** What a step leaves for {@linkcode unrolledMetrics}. */
+export function stepOutputs(step: number, found: LinearLossResult): Record<string, Tensor> {
+  return {
+    [`loss_${step}`]: found.loss,
+    [`draft_${step}`]: found.draftIds,
+    [`target_${step}`]: found.targetIds,
+    [`terms_${step}`]: found.terms,
+  };
 }
 
 /** Keeps a denominator from being zero; as in the Python system. */
@@ -30,7 +44,7 @@ export function masked(lossMask: Uint8Array, step: number, documents?: Int32Arra
  * 0 for a row that has none.
  */
 export function rowWeights(
-  { lossMask, rows, documents }: Omit<UnrolledBatch, "steps">,
+  { lossMask, rows, documents }: Omit<UnrolledBatch, "steps" | "terms">,
   { step, factor }: { readonly step: number; readonly factor: number },
 ): Float32Array {
   const share = factor / (masked(lossMask, step, documents) + DENOMINATOR_EPS);
@@ -42,7 +56,8 @@ export function rowWeights(
 
 /**
  * `loss_i` (after decay), `full_acc_i` (right so far, of all targets) and `cond_acc_i` (right, of the rows right until
- * then), and `loss`, from `loss`, `loss_i`, `draft_i` and `target_i`.
+ * then), and `loss`, from `loss`, `loss_i`, `draft_i` and `target_i`. Of a loss with several terms also `NAME_loss_i`,
+ * each without its weight, from `terms_i`.
  *
  * A row counts as right at a step only if it was at all steps before, whether or not those had a target; it counts in
  * the sums where the row that its target is at is in the mask.
@@ -50,7 +65,7 @@ export function rowWeights(
  * source: speculators v0.4.0.1, `models/eagle3/core.py` (`compute_accuracy`, `align_for_step`)
  */
 export function unrolledMetrics(
-  { lossMask, rows, steps, documents }: UnrolledBatch,
+  { lossMask, rows, steps, documents, terms = [] }: UnrolledBatch,
   outputs: Readonly<Record<string, TypedArray>>,
 ): Record<string, number> {
   const metrics: Record<string, number> = {};
@@ -66,6 +81,11 @@ export function unrolledMetrics(
       if (lossMask[row + step] === 1) counted += right[i]!;
     }
     metrics[`loss_${step}`] = outputs[`loss_${step}`]![0]!;
+    if (terms.length > 1) {
+      for (const [i, { name, weight }] of terms.entries()) {
+        if (weight !== 0) metrics[`${name}_loss_${step}`] = outputs[`terms_${step}`]![i]! / weight;
+      }
+    }
     metrics[`full_acc_${step}`] = counted / (masked(lossMask, step, documents) + DENOMINATOR_EPS);
     metrics[`cond_acc_${step}`] = counted / (before + DENOMINATOR_EPS);
   }

@@ -3,20 +3,21 @@ import type { PackedBatch } from "../../core/data/batch.ts";
 import { ConfigError } from "../../core/errors.ts";
 import type { LossResult, Objective, ObjectiveInput, ObjectiveOptions } from "../../core/plugin.ts";
 import type { Run, Tensor } from "../../core/tensor.ts";
-import { cast, gather, linearKl, rmsnorm, total } from "../../kernels/ops/mod.ts";
+import { cast, gather, linearLoss, rmsnorm, total } from "../../kernels/ops/mod.ts";
 import { type Eagle3Config, eagle3Sizes } from "./config.ts";
 import { draftingRows, trueTokens, Unroll } from "../_shared/unroll.ts";
-import { rowWeights, unrolledMetrics } from "../_shared/unroll_metrics.ts";
+import { rowWeights, stepOutputs, unrolledMetrics } from "../_shared/unroll_metrics.ts";
 import { eagle3Chain, eagle3Weights, finalNorm } from "./model.ts";
 import { verifierIds } from "../_shared/verifier_ids.ts";
 
 /**
- * The loss `Σ_s decay^s · mean KL(verifier ‖ draft at step s)` over the draft vocabulary.
+ * The loss `Σ_s decay^s · mean KL(verifier ‖ draft at step s)` over the draft vocabulary, or another of its options'
+ * losses in the divergence's place.
  *
  * @throws {ConfigError} when there is no step; the loss itself throws it when the batch does not fit the draft
  */
 export function eagle3Objective(config: Eagle3Config, options: ObjectiveOptions): Objective {
-  const { tttSteps: steps, tttStepLossDecay: decay, useOffPolicyTokens } = options;
+  const { tttSteps: steps, tttStepLossDecay: decay, useOffPolicyTokens, loss: terms } = options;
   if (!Number.isInteger(steps) || steps < 1) {
     throw new ConfigError("ttt-steps", `expected a whole number from 1 on, received ${steps}`);
   }
@@ -32,24 +33,22 @@ export function eagle3Objective(config: Eagle3Config, options: ObjectiveOptions)
       let fed = ids(batch.tokens);
       for (let step = 0; step < steps; step++) {
         const hidden = unroll.next(fed);
-        const { loss, draftIds, targetIds } = linearKl(run, {
+        const share = rowWeights({ lossMask: batch.lossMask, rows }, { step, factor: decay ** step });
+        const found = linearLoss(run, {
           hidden: finalNorm(run, weights, hidden),
           head: weights.head,
-          target: gather(run, targets.states, ids(rows.map((row) => row + step))),
-          targetHead: targets.head,
-          weights: backend.from(
-            rowWeights({ lossMask: batch.lossMask, rows }, { step, factor: decay ** step }),
-            [rows.length],
-          ),
-        }, { gradients });
-        losses.push(loss);
-        outputs[`loss_${step}`] = loss;
-        outputs[`draft_${step}`] = draftIds;
-        outputs[`target_${step}`] = targetIds;
+          weights: backend.from(share, [rows.length]),
+          goal: {
+            states: gather(run, targets.states, ids(rows.map((row) => row + step))),
+            head: targets.head,
+          },
+        }, { gradients, ...(terms ? { terms } : {}) });
+        losses.push(found.loss);
+        Object.assign(outputs, stepOutputs(step, found));
         if (step + 1 < steps) {
           fed = useOffPolicyTokens
             ? ids(trueTokens(batch, rows, step + 1))
-            : verifierIds(run, draftIds, weights.d2t);
+            : verifierIds(run, found.draftIds, weights.d2t);
         }
       }
       const loss = total(run, losses);
@@ -57,7 +56,7 @@ export function eagle3Objective(config: Eagle3Config, options: ObjectiveOptions)
       return {
         loss,
         outputs: { ...outputs, loss },
-        metrics: (found) => unrolledMetrics({ lossMask, rows, steps }, found),
+        metrics: (found) => unrolledMetrics({ lossMask, rows, steps, ...(terms ? { terms } : {}) }, found),
       };
     },
   };

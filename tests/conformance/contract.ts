@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { ShapeError } from "../../core/errors.ts";
 import type { Backend, FileDType, HostTensor, Shape, Tensor } from "../../core/tensor.ts";
-import { add, addOp, linearKlOp, mulOp, sum, writeRows } from "../../kernels/ops/mod.ts";
+import { add, addOp, linearLossOp, mulOp, sum, writeRows } from "../../kernels/ops/mod.ts";
 import { trainsLikeReference } from "./train.ts";
 
 /** Promises, by sentence; each gets a fresh backend. */
@@ -241,16 +241,16 @@ async function readSeveral(backend: Backend): Promise<void> {
 async function composed(backend: Backend): Promise<void> {
   const make = (shape: Shape) =>
     backend.from(new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(0.5), shape);
-  const shapes: Shape[] = [[7, 4], [9, 4], [7, 3], [9, 3], [7]];
+  const shapes: Shape[] = [[7, 4], [9, 4], [7], [7, 3], [9, 3]];
   const inputs = shapes.map(make), { live } = backend.memory();
-  const outputs = backend.run(linearKlOp, inputs, { gradients: true, blockRows: 2 });
-  assert.equal(outputs.length, 5);
+  const outputs = backend.run(linearLossOp, inputs, { gradients: true, blockRows: 2 });
+  assert.equal(outputs.length, 6);
   await backend.readAll(outputs);
   for (const output of outputs) output[Symbol.dispose]();
   assert.equal(backend.memory().live, live);
   {
     using _scope = backend.scope();
-    backend.run(linearKlOp, inputs, { gradients: false });
+    backend.run(linearLossOp, inputs, { gradients: false });
   }
   assert.equal(backend.memory().live, live);
 }
@@ -259,7 +259,7 @@ async function refused(backend: Backend): Promise<void> {
   const a = backend.zeros([2, 3]), b = backend.zeros([3, 2]), { live } = backend.memory();
   assert.throws(() => backend.run(mulOp, [a, b], {}), ShapeError);
   assert.throws(
-    () => backend.run(linearKlOp, [a, b, a, b, a], { gradients: true }),
+    () => backend.run(linearLossOp, [a, b, a, b, a], { gradients: true }),
     ShapeError,
   );
   assert.equal(backend.memory().live, live);

@@ -71,11 +71,16 @@ export function layerLoss(run: Run, p: ReadonlyMap<string, Tensor>, batch: Layer
   const losses: Tensor[] = [];
   for (const shift of [0, 1]) {
     x = layer(run, p, x, batch);
-    const head = { head: p.get("lm_head.weight")!, target: batch.target, targetHead: batch.targetHead };
-    const { loss } = ops.linearKl(run, { hidden: x, ...head, weights: batch.weights }, {
-      gradients: true,
-      shift,
-    });
+    const hidden = ops.slice(run, x, { axis: 0, start: 0, end: T - shift });
+    const { loss } = ops.linearLoss(run, {
+      hidden,
+      head: p.get("lm_head.weight")!,
+      weights: ops.slice(run, batch.weights, { axis: 0, start: 0, end: T - shift }),
+      goal: {
+        states: ops.slice(run, batch.target, { axis: 0, start: shift, end: T }),
+        head: batch.targetHead,
+      },
+    }, { gradients: true });
     losses.push(loss);
   }
   return ops.total(run, losses);

@@ -1,6 +1,6 @@
 //! Names of the kernels, as the ops' `wasm.ts` launch them.
 
-use crate::kernels::{attention, attention_grad, entries, matmul, moves, paged, rows};
+use crate::kernels::{attention, attention_grad, entries, losses, matmul, moves, paged, rows};
 use crate::pool::Kernel;
 
 pub static KERNELS: &[(&str, Kernel)] = &[
@@ -18,6 +18,7 @@ pub static KERNELS: &[(&str, Kernel)] = &[
     ("rmsnorm_grad", rows::rmsnorm_grad),
     ("rope", rows::rope),
     ("kl_rows", rows::kl),
+    ("loss_rows", losses::losses),
     ("argmax", rows::argmax),
     ("top_k", paged::top_k),
     ("block_sums", rows::block_sums),

@@ -4,13 +4,19 @@
  */
 import type { PackedBatch } from "../../../core/data/batch.ts";
 import { ConfigError } from "../../../core/errors.ts";
-import type { LossResult, Objective, ObjectiveInput, ObjectiveOptions } from "../../../core/plugin.ts";
-import { add, gather, total } from "../../../kernels/ops/mod.ts";
+import type {
+  LossResult,
+  LossTerm,
+  Objective,
+  ObjectiveInput,
+  ObjectiveOptions,
+} from "../../../core/plugin.ts";
+import { add, gather, linearLoss, total, type WeightedLoss, withAttrs } from "../../../kernels/ops/mod.ts";
 import { layerSizes } from "../layer_config.ts";
 import { draftingRows, trueTokens, Unroll } from "../unroll.ts";
-import { rowWeights, unrolledMetrics } from "../unroll_metrics.ts";
+import { rowWeights, stepOutputs, unrolledMetrics } from "../unroll_metrics.ts";
 import type { EagleConfig } from "./config.ts";
-import { linearCrossEntropy } from "./cross_entropy.ts";
+import { crossEntropyRowsOp } from "./cross_entropy.ts";
 import { eagleChain, eagleWeights, headInput, verifierFeatures } from "./model.ts";
 import { smoothL1 } from "./smooth_l1.ts";
 
@@ -27,7 +33,8 @@ export interface FeatureLoss {
 }
 
 /**
- * The loss `Σ_s decay^s · mean over rows of (smooth L1 of the feature + all · CE + top · CE of the likeliest)`. Later
+ * The loss `Σ_s decay^s · mean over rows of (smooth L1 of the feature + all · CE + top · CE of the likeliest)`, where other
+ * losses, if the options name some, stand in the place of both CE with the factor `all`. Later
  * steps are fed the true tokens, as the feature they are to give is that of the true text. Where only the first step is
  * trained, the others are still worked when no gradients are wanted: their metrics tell how the draft does on its own
  * features.
@@ -39,10 +46,11 @@ export function featureObjective(
   options: ObjectiveOptions,
   recipe: FeatureLoss,
 ): Objective {
-  const { tttSteps, tttStepLossDecay: decay } = options, { all, top, count } = recipe;
+  const { tttSteps, tttStepLossDecay: decay, loss: chosen } = options;
   if (!Number.isInteger(tttSteps) || tttSteps < 1) {
     throw new ConfigError("ttt-steps", `expected a whole number from 1 on, received ${tttSteps}`);
   }
+  const terms = termsOf(recipe, chosen);
   const trained = recipe.steps === "first" ? 1 : tttSteps;
   return {
     loss(run, { backend, tensors, batch, gradients }: ObjectiveInput): LossResult {
@@ -59,26 +67,31 @@ export function featureObjective(
         const target = gather(run, goals, ids(rows.map((row) => row + step)));
         const share = rowWeights({ lossMask, rows, documents }, { step, factor: decay ** step });
         const shares = backend.from(share, [rows.length]);
-        const { loss: classes, draftIds, targetIds } = linearCrossEntropy(run, {
+        const found = linearLoss(run, {
           hidden: headInput(run, weights, features),
-          target,
           head: weights.head,
           weights: shares,
-        }, { all, top, count, gradients });
-        const loss = add(run, smoothL1(run, { x: features, target, weights: shares }), classes);
+          goal: { states: target, head: weights.head },
+        }, { terms, gradients, frozenHead: true });
+        const loss = add(run, smoothL1(run, { x: features, target, weights: shares }), found.loss);
         if (step < trained) losses.push(loss);
-        outputs[`loss_${step}`] = loss;
-        outputs[`draft_${step}`] = draftIds;
-        outputs[`target_${step}`] = targetIds;
+        Object.assign(outputs, stepOutputs(step, { ...found, loss }));
       }
       const loss = total(run, losses);
       return {
         loss,
         outputs: { ...outputs, loss },
-        metrics: (found) => unrolledMetrics({ lossMask, rows, steps, documents }, found),
+        metrics: (found) =>
+          unrolledMetrics({ lossMask, rows, steps, documents, ...(chosen ? { terms: chosen } : {}) }, found),
       };
     },
   };
+}
+
+/** What is trained beside the feature's regression: the recipe's, or others at the factor of its cross-entropy. */
+function termsOf({ all, top, count }: FeatureLoss, chosen?: readonly LossTerm[]): readonly WeightedLoss[] {
+  if (!chosen) return [{ weight: 1, rows: withAttrs(crossEntropyRowsOp, { all, top, count }) }];
+  return chosen.map(({ weight, rows }) => ({ weight: all * weight, rows }));
 }
 
 function checkBatch(config: EagleConfig, batch: PackedBatch): void {

@@ -8,6 +8,7 @@ import { ATTENTION } from "./attention.ts";
 import { COPY } from "./copy.ts";
 import { ELEMENTWISE } from "./elementwise.ts";
 import { GATHER } from "./gather.ts";
+import { LOSS } from "./losses.ts";
 import { MATMUL } from "./matmul.ts";
 import { PAGED } from "./paged.ts";
 import { ROWS } from "./rows.ts";
@@ -22,5 +23,6 @@ export const OP_CASES: readonly AnyOpCases[] = [
   ...ROWS,
   ...ATTENTION,
   ...PAGED,
+  ...LOSS,
   ...TRAINING,
 ];

@@ -7,7 +7,7 @@ import { attention, attentionGrad } from "./attention.ts";
 import { concat, slice, unslice, writeRows } from "./copy.ts";
 import { add, cast, expand, mul, swiglu, swigluGrad } from "./elementwise.ts";
 import { gather, scatterAdd } from "./gather.ts";
-import { klRows, linearKl } from "./kl.ts";
+import { linearLoss, LOSS_ROWS, pointMass } from "./losses.ts";
 import { linears, matmul, matmulAdd } from "./matmul.ts";
 import { adamw, clipScale } from "./optimizer.ts";
 import { argmax, sum, sumRows } from "./reduce.ts";
@@ -26,12 +26,13 @@ export const REFERENCES: Readonly<Record<string, Reference<never>>> = {
   concat,
   expand,
   gather,
-  kl_rows: klRows,
-  linear_kl: linearKl,
+  ...LOSS_ROWS,
+  linear_loss: linearLoss,
   linears,
   matmul,
   matmul_add: matmulAdd,
   mul,
+  point_mass: pointMass,
   rmsnorm,
   rmsnorm_grad: rmsnormGrad,
   rope,

@@ -131,10 +131,10 @@ pub unsafe fn rope(args: Args, begin: usize, end: usize, _thread: usize) {
 }
 
 /// Entries summed in f32 before they join a sum in f64.
-const CHUNK: usize = 256;
+pub const CHUNK: usize = 256;
 
 /// Largest entry, and the sum of `e^(x − largest)`.
-unsafe fn normaliser(x: *const f32, n: usize) -> (f32, f32) {
+pub unsafe fn normaliser(x: *const f32, n: usize) -> (f32, f32) {
     unsafe {
         let most = max_of(x, n, f32::NEG_INFINITY);
         let m = f32x4_splat(most);
