@@ -1,6 +1,7 @@
 /** What datagen shows and takes on the command line. */
 import assert from "node:assert/strict";
 import { readDataConfig } from "../core/data/data_config.ts";
+import { openSampleStore } from "../core/data/store.ts";
 import { cli, DIALOGUES, filesIn, inFolder, VERIFIER } from "./cli.ts";
 
 const MODEL = ["--target-model-path", VERIFIER];
@@ -196,4 +197,56 @@ Deno.test("wrong parts are told", async () => {
   assert.match(await told("1"), /received "1"/);
   assert.match((await cli(["datagen", "merge"])).err, /expected <folders>, received none/);
   assert.match((await cli(["datagen", "merge", "x"])).err, /expected --output-dir <folder>, received none/);
+});
+
+Deno.test("samples may be packed and hold some of the states; other threads tokenise to the same", async () => {
+  await inFolder(async (at) => {
+    const run = (folder: string, ...more: string[]) =>
+      cli([
+        ...[
+          "datagen",
+          ...MODEL,
+          "--train-data-path",
+          DIALOGUES,
+          "--output-dir",
+          at(folder),
+          "--device",
+          "wasm",
+        ],
+        ...[
+          "--max-samples",
+          "40",
+          "--turn-dropout",
+          "--token-freq-path",
+          at(`${folder}-freq`, "token_freq.pt"),
+          "--quiet",
+          ...more,
+        ],
+      ]);
+    assert.equal((await run("all", "--num-preprocessing-workers", "0")).code, 0);
+    const few = ["--keep-layers", "2", "--compress", "deflate", "--num-preprocessing-workers", "2"];
+    const made = await run("few", ...few);
+    assert.equal(made.code, 0, made.err);
+    const [all, some] = [await openSampleStore(at("all")), await openSampleStore(at("few"))];
+    const indices = await all.list(), { layers } = (await readDataConfig(at("all")))!;
+    assert.deepEqual(await some.list(), indices);
+    assert.deepEqual((await readDataConfig(at("few")))!.layers, [2, layers.at(-1)]);
+    for (const index of indices) {
+      const [whole, part] = [await all.read(index), await some.read(index)];
+      assert.deepEqual([part.inputIds, part.lossMask], [whole.inputIds, whole.lossMask]);
+      assert.deepEqual(part.hidden, [whole.hidden[layers.indexOf(2)], whole.hidden.at(-1)]);
+    }
+    const frequencies = (folder: string) => Deno.readFile(at(`${folder}-freq`, "token_freq.pt"));
+    assert.deepEqual(await frequencies("few"), await frequencies("all"));
+    assert.match(
+      (await run("few", ...few.slice(0, 2))).err,
+      /compress": expected "deflate", as for the samples/,
+    );
+    assert.match(
+      (await run("no", "--keep-layers", "3")).err,
+      /keep-layers": expected some of 2, .*received 3/,
+    );
+    const packed = await run("no", "--format", "safetensors", "--compress", "deflate");
+    assert.match(packed.err, /compress": expected samples in pt files, received safetensors/);
+  });
 });

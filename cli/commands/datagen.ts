@@ -28,6 +28,7 @@ interface Flags extends SharedFlags {
   readonly batchTokens?: number;
   readonly batchSize?: number;
   readonly seed: number;
+  readonly numPreprocessingWorkers?: number;
   readonly startIdx: number;
   readonly dtype?: NonNullable<DatagenOptions["dtype"]>;
   readonly format?: NonNullable<DatagenOptions["format"]>;
@@ -92,7 +93,7 @@ export function define(command: Command, context: Context): void {
     .option("--start-idx <n>", "make samples from this number on", whole(), 0)
     .option(
       "--num-preprocessing-workers <n>",
-      "changes nothing: text is prepared while the verifier computes",
+      "threads that tokenise (default: as many as the machine has to spare, at most 4; none for few records)",
       whole(),
     )
     .addOption(
@@ -194,7 +195,7 @@ function recordOptions(flags: Flags) {
   return {
     trainDataPath,
     ...given({ assistantPattern, hfCacheDir, maxSamples, seed, seqLength, shard, strictUpstream }),
-    ...given({ turnDropout: flags.turnDropout }),
+    ...given({ turnDropout: flags.turnDropout, numPreprocessingWorkers: flags.numPreprocessingWorkers }),
   };
 }
 

@@ -37,6 +37,8 @@ export interface DataConfig {
   readonly dtype?: string;
   /** Ending of the sample files; `pt` unless given. */
   readonly ending?: string;
+  /** How sample files are packed, where they are. */
+  readonly compress?: string;
   /** The command line. */
   readonly command?: string;
   /** Versions of what it was made with. */
@@ -109,6 +111,7 @@ export function formatDataConfig(config: DataConfig): string {
     generation: { cache_dir: config.cacheDir ?? null },
     format: {
       file_pattern: `data_{idx}.${config.ending ?? "pt"}`,
+      ...(config.compress === undefined ? {} : { compression: config.compress }),
       schema: {
         input_ids: { dtype: "torch.long", shape: "[seq_len]", description: "Tokenized input sequence" },
         hidden_states: {
@@ -178,6 +181,7 @@ function configOf(value: unknown, path: string): DataConfig {
   const format = at(value, ["format", "schema", "hidden_states", "dtype"]);
   const dtype = typeof format === "string" ? /^list\[torch\.(\w+)\]$/.exec(format)?.[1] : undefined;
   const pattern = at(value, ["format", "file_pattern"]), gpu = at(value, ["reproducibility", "gpu"]);
+  const packed = at(value, ["format", "compression"]);
   const ending = typeof pattern === "string" ? /^data_\{idx\}\.(\w+)$/.exec(pattern)?.[1] : undefined;
   return {
     targetModelPath: field(value, ["model", "target_model_path"], path, "string"),
@@ -190,6 +194,7 @@ function configOf(value: unknown, path: string): DataConfig {
     ...(typeof data.num_samples === "number" ? { numSamples: data.num_samples } : {}),
     ...(dtype === undefined ? {} : { dtype }),
     ...(ending === undefined ? {} : { ending }),
+    ...(typeof packed === "string" ? { compress: packed } : {}),
     ...(typeof gpu === "string" ? { gpu } : {}),
     ...(data.strict_upstream === true ? { strictUpstream: true } : {}),
     ...(data.turn_dropout === true ? { turnDropout: true } : {}),

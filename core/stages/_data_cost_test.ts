@@ -13,6 +13,7 @@ function recordsOf(count: number, lengths: readonly number[]): Records {
     order,
     shares: null,
     rule: { kind: "own" },
+    inOrder: () => assert.fail("an estimate looks at some places alone"),
     read(place) {
       const ids = new Int32Array(lengths[SHUFFLED[place]! % lengths.length]!),
         lossMask = new Uint8Array(ids.length);

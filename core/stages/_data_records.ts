@@ -2,8 +2,8 @@
 import { asOneTable } from "../data/arrow.ts";
 import { openDataset, parseDatasetName } from "../data/dataset.ts";
 import { orderRecords, type RecordOrder } from "../data/order.ts";
-import { preprocessRecord } from "../data/preprocess.ts";
-import { PythonRandom } from "../data/random.ts";
+import { maskRecord, type MaskResult } from "../data/mask_record.ts";
+import { type MaskItem, maskOnThreads, maskThreads } from "../data/mask_records.ts";
 import type { RecordSource } from "../data/source.ts";
 import { ConfigError, NotFoundError } from "../errors.ts";
 import { chooseMaskRule, type MaskRule, type TextModel } from "../text/mod.ts";
@@ -31,6 +31,8 @@ export interface RecordOptions {
   readonly shard?: { readonly index: number; readonly count: number };
   /** Folder of the hub's cache. */
   readonly hfCacheDir?: string;
+  /** Threads that tokenise; as many as the machine has to spare, none for few records. */
+  readonly numPreprocessingWorkers?: number;
 }
 
 /** A record as it was found. */
@@ -40,21 +42,7 @@ export interface FoundRecord {
   /** Its line there. */
   readonly line: number;
   /** What it holds, or why it cannot be used. */
-  readonly found: MaskedRecord | { readonly rejected: string; readonly detail?: string };
-}
-
-/** A conversation's tokens. */
-export interface MaskedRecord {
-  /** Those of a sample. */
-  readonly ids: Int32Array;
-  /** 1 where a token is trained on. */
-  readonly lossMask: Uint8Array;
-  /** Those that count for frequencies: one more for `strictUpstream`, where the sample is cut. */
-  readonly counted: { readonly ids: Int32Array; readonly lossMask: Uint8Array };
-  /** What was encoded. */
-  readonly text: string;
-  /** Place of each token of the sample in it. */
-  readonly offsets: Int32Array;
+  readonly found: MaskResult;
 }
 
 /** Records in their order. */
@@ -67,7 +55,22 @@ export interface Records extends Disposable {
   readonly rule: MaskRule;
   /** The record at a place of the order. */
   read(place: number): Promise<FoundRecord>;
+  /** All of them, one after the other, masked on other threads where that is worth it; then without texts. */
+  inOrder(): AsyncIterable<FoundRecord>;
 }
+
+/** A record before it is masked. */
+interface RawRecord extends MaskItem {
+  readonly path: string;
+  readonly line: number;
+  /** Why it is none. */
+  readonly rejected?: string;
+}
+
+/** Fewer records than these are masked before a thread has loaded its tokenizer. */
+const MANY_RECORDS = 2000;
+/** Most threads that are taken without being asked for: each one has a tokenizer in memory. */
+const MAX_THREADS = 4;
 
 /**
  * Opens data sets.
@@ -122,38 +125,43 @@ export async function openDataRecords(
     }
     const counts = sources.map(() => 0);
     for (let i = 0; i < order.length; i++) counts[order.source(i)]!++;
+    const raw = async (place: number): Promise<RawRecord> => {
+      const source = sources[order.source(place)]!, result = await source.read(order.record(place));
+      const at = { path: result.path ?? source.path, line: result.line };
+      // By its place, so that a record's turns do not depend on where a run began.
+      const drawn = options.turnDropout
+        ? { dropoutSeed: (BigInt(seed) << 32n) + BigInt(order.first + place) }
+        : {};
+      return "rejected" in result
+        ? { ...at, rejected: result.rejected }
+        : { ...at, record: result.record, ...drawn };
+    };
+    const mask = { seqLength, strictUpstream }, text = { model, rule };
+    const read = async (place: number): Promise<FoundRecord> => {
+      const { line, path, ...item } = await raw(place);
+      if (item.rejected !== undefined) return { path, line, found: { rejected: item.rejected } };
+      const { dropoutSeed, record } = item, drawn = dropoutSeed === undefined ? {} : { dropoutSeed };
+      return { path, line, found: maskRecord(record, text, { ...mask, ...drawn }) };
+    };
+    const threads = maskThreads(threadsFor(options, order.length), order.length);
+    const given = assistantPattern === undefined ? {} : { assistantPattern };
+    const setup = { ...mask, ...given, model: model.path };
     return {
       order,
       shares: weights.length === 0 ? null : counts.map((records, i) => ({ name: names[i]!.name, records })),
       rule,
-      async read(place): Promise<FoundRecord> {
-        const source = sources[order.source(place)]!, result = await source.read(order.record(place));
-        const where = { path: result.path ?? source.path, line: result.line };
-        if ("rejected" in result) return { ...where, found: { rejected: result.rejected } };
-        // By its place, so that a record's turns do not depend on where a run began.
-        const random = options.turnDropout
-          ? { turnDropout: new PythonRandom((BigInt(seed) << 32n) + BigInt(order.first + place)) }
-          : {};
-        const made = preprocessRecord(result.record, {
-          model,
-          rule,
-          maxLength: seqLength,
-          strictUpstream,
-          ...random,
-        });
-        if ("rejected" in made) {
-          const { reason, detail } = made.rejected;
-          return { ...where, found: { rejected: reason, ...(detail === undefined ? {} : { detail }) } };
+      read,
+      async *inOrder() {
+        if (threads === 0) {
+          for (let place = 0; place < order.length; place++) yield await read(place);
+          return;
         }
-        const { ids, lossMask, offsets, text } = made.sequence;
-        // Upstream has its server write one token more than it keeps.
-        const end = strictUpstream ? Math.min(ids.length, seqLength - 1) : ids.length;
-        if (end === 0) return { ...where, found: { rejected: "no token" } };
-        const sample = { ids: ids.subarray(0, end), lossMask: lossMask.subarray(0, end) };
-        return {
-          ...where,
-          found: { ...sample, counted: { ids, lossMask }, text, offsets: offsets.subarray(0, 2 * end) },
-        };
+        for await (
+          const { item, result } of maskOnThreads(order.length, { threads, setup, read: raw })
+        ) {
+          const { line, path, rejected } = item;
+          yield { path, line, found: rejected === undefined ? result : { rejected } };
+        }
       },
       [Symbol.dispose]: close,
     };
@@ -161,6 +169,11 @@ export async function openDataRecords(
     close();
     throw error;
   }
+}
+
+function threadsFor({ numPreprocessingWorkers }: RecordOptions, records: number): number {
+  if (numPreprocessingWorkers !== undefined) return numPreprocessingWorkers;
+  return records < MANY_RECORDS ? 0 : Math.min(MAX_THREADS, navigator.hardwareConcurrency - 1);
 }
 
 /** What upstream does to this one data set: its column becomes the one that is read. */

@@ -218,9 +218,10 @@ async function* makeSamples(run: Run): Stage<Made> {
     if (before > 0) computed = before;
     return before > 0;
   };
-  for (let place = 0; place < order.length; place++) {
+  let place = -1;
+  for await (const { found, line, path } of records.inOrder()) {
+    place++;
     await turn(signal);
-    const { found, line, path } = await records.read(place);
     if ("rejected" in found) {
       rejections.add(found.rejected, { path }, line);
       const detail = found.detail === undefined ? {} : { detail: found.detail };
@@ -298,7 +299,8 @@ function configOf(
   options: DatagenOptions,
   found: { hiddenSize: number; layers: readonly number[]; dtype: "bf16" | "f16" | "f32"; store: SampleStore },
 ): DataConfig {
-  const { assistantPattern, command, gpuMemoryUtilization, hfCacheDir, shard, tensorParallelSize } = options;
+  const { assistantPattern, command, compress = "none", gpuMemoryUtilization, hfCacheDir } = options;
+  const { shard, tensorParallelSize } = options;
   return {
     targetModelPath: options.targetModelPath,
     hiddenSize: found.hiddenSize,
@@ -315,6 +317,7 @@ function configOf(
     cacheDir: hfCacheDir ?? null,
     ...(assistantPattern === undefined ? {} : { assistantPattern }),
     ...(command === undefined ? {} : { command }),
+    ...(compress === "none" ? {} : { compress }),
     ...(gpuMemoryUtilization === undefined ? {} : { gpuMemoryUtilization }),
     ...(tensorParallelSize === undefined ? {} : { tensorParallelSize }),
     ...(shard ? { shard: `${shard.index + 1}/${shard.count}` } : {}),

@@ -12,6 +12,7 @@ const FIELDS = [
   "trainDataPath",
   "dtype",
   "ending",
+  "compress",
   "strictUpstream",
   "turnDropout",
   "assistantPattern",
