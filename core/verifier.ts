@@ -21,7 +21,15 @@ import type {
   VerifierWeights,
 } from "./plugin.ts";
 import type { Registry } from "./registry.ts";
-import { type Backend, BYTES, elements, type FileDType, type Shape, type Tensor } from "./tensor.ts";
+import {
+  type Backend,
+  BYTES,
+  elements,
+  type FileDType,
+  type HostTensor,
+  type Shape,
+  type Tensor,
+} from "./tensor.ts";
 
 /** Largest `config.json` that is read. */
 const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
@@ -190,15 +198,18 @@ class Opened implements OpenedVerifier {
   async load(backend: Backend, options: LoadOptions = {}): Promise<VerifierModel> {
     const listed = this.architecture.tensors(this.info);
     this.#check(listed, true);
-    const present = listed.filter(({ name }) => this.#source.has(name));
-    const bytes = ({ name, shape }: TensorInfo) => elements(shape) * BYTES[this.#source.spec(name).dtype];
+    const present = listed.filter((tensor) =>
+      this.#stored(tensor).some(({ name }) => this.#source.has(name))
+    );
+    const bytes = (tensor: TensorInfo) =>
+      elements(tensor.shape) * BYTES[this.#source.spec(this.#stored(tensor)[0]!.name).dtype];
     const total = present.reduce((sum, tensor) => sum + bytes(tensor), 0);
     const tensors = new Map<string, Tensor>();
     try {
       let done = 0;
       for (const tensor of present) {
         if (options.signal?.aborted) throw new AbortedError();
-        tensors.set(tensor.name, backend.upload(await this.#source.read(tensor.name)));
+        tensors.set(tensor.name, backend.upload(await this.#read(tensor)));
         done += bytes(tensor);
         options.onProgress?.({ done, total });
       }
@@ -209,13 +220,43 @@ class Opened implements OpenedVerifier {
     }
   }
 
+  /** What a checkpoint holds of a tensor: itself, or its parts. */
+  #stored(tensor: TensorInfo): readonly TensorInfo[] {
+    const { name, shape, parts, ...rest } = tensor;
+    if (!parts || this.#source.has(name)) return [tensor];
+    return parts.map((name) => ({ name, shape: shape.slice(1), ...rest }));
+  }
+
+  /** A tensor; one in parts is put together as they are read, so that no more than a part is there twice. */
+  async #read(tensor: TensorInfo): Promise<HostTensor> {
+    const stored = this.#stored(tensor), first = await this.#source.read(stored[0]!.name);
+    if (stored.length === 1 && stored[0] === tensor) return first;
+    const { dtype } = first, bytes = new Uint8Array(first.bytes.length * stored.length);
+    bytes.set(first.bytes);
+    for (const [i, { name }] of stored.entries()) {
+      if (i > 0) bytes.set((await this.#source.read(name)).bytes, i * first.bytes.length);
+    }
+    return { shape: tensor.shape, dtype, bytes };
+  }
+
   /** Compares names and shapes with the file's; with `all`, nothing else may be in it. */
-  #check(listed: readonly TensorInfo[], all = false): void {
+  #check(tensors: readonly TensorInfo[], all = false): void {
     const source = this.#source, problems: string[] = [];
+    const listed = tensors.flatMap((tensor) => this.#stored(tensor));
     const missing = listed.filter(({ name, required }) => required !== false && !source.has(name));
     const present = listed.filter(({ name }) => source.has(name));
     const wrong = present.filter(({ name, shape }) => !sameShape(shape, source.spec(name).shape));
-    const others = present.filter(({ name }) => !FLOATS.includes(source.spec(name).dtype));
+    const others = present.filter(({ name, dtype }) => {
+      const found = source.spec(name).dtype;
+      return dtype === undefined ? !FLOATS.includes(found) : dtype !== found;
+    });
+    const mixed = tensors.filter((tensor) => {
+      const parts = this.#stored(tensor).filter(({ name }) => source.has(name));
+      return new Set(parts.map(({ name }) => source.spec(name).dtype)).size > 1;
+    });
+    if (mixed.length > 0) {
+      problems.push(`with ${names(mixed.map(({ name }) => `parts of "${name}"`))} of several types`);
+    }
     if (missing.length > 0) problems.push(`without ${names(missing.map(({ name }) => `"${name}"`))}`);
     if (wrong.length > 0) {
       const text = ({ name, shape }: TensorInfo) =>
@@ -224,7 +265,11 @@ class Opened implements OpenedVerifier {
     }
     if (others.length > 0) {
       problems.push(
-        `with ${names(others.map(({ name }) => `"${name}" as ${source.spec(name).dtype}`))} for floats`,
+        `with ${
+          names(others.map(({ name, dtype = "floats" }) =>
+            `"${name}" as ${source.spec(name).dtype} for ${dtype}`
+          ))
+        }`,
       );
     }
     if (all) {

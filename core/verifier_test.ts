@@ -16,7 +16,7 @@ const TENSORS: readonly TensorInfo[] = [
 ];
 
 /** A registry with one architecture, which keeps what it is given in `built`. */
-function registryOf(built: Map<string, Tensor>[]): Registry {
+function registryOf(built: Map<string, Tensor>[], tensors: readonly TensorInfo[] = TENSORS): Registry {
   const plugin = {
     apiVersion: API_VERSION,
     kind: "verifier",
@@ -31,7 +31,7 @@ function registryOf(built: Map<string, Tensor>[]): Registry {
           architectures: config["architectures"],
           eosTokenIds: [2],
         }),
-        tensors: () => TENSORS,
+        tensors: () => tensors,
         roles: () => ({ embed: "embed", head: "embed", norm: "norm" }),
         model: (info: VerifierInfo, weights: { tensors: Map<string, Tensor> }) => {
           built.push(weights.tensors);
@@ -76,11 +76,11 @@ async function withModel(
 }
 
 /** Opens and loads, and gives the message of the error. */
-async function refusal(folder: string): Promise<string> {
+async function refusal(folder: string, tensors: readonly TensorInfo[] = TENSORS): Promise<string> {
   using backend = new ReferenceBackend();
   let message = "";
   await assert.rejects(async () => {
-    using opened = await openVerifier(folder, { registry: registryOf([]) });
+    using opened = await openVerifier(folder, { registry: registryOf([], tensors) });
     await opened.load(backend);
   }, (error) => {
     assert.ok(error instanceof FormatError, String(error));
@@ -120,6 +120,47 @@ Deno.test("a checkpoint whose tensors are missing, extra or of another shape is 
   const integers = hostTensor(new Int32Array(2), [2]);
   await withModel({ tensors: { embed: tensor(4, 2), norm: integers } }, async (folder) => {
     assert.match(await refusal(folder), /"norm" as i32 for floats/);
+  });
+});
+
+const STACKED: readonly TensorInfo[] = [
+  ...TENSORS,
+  { name: "experts", shape: [3, 2], parts: ["expert.0", "expert.1", "expert.2"] },
+  { name: "packed", shape: [4], dtype: "u8" },
+];
+
+Deno.test("a tensor whose checkpoint holds its parts is their stack, and one that is packed stays so", async () => {
+  const rest = { embed: tensor(4, 2), norm: tensor(2), packed: hostTensor(Uint8Array.of(1, 2, 3, 4), [4]) };
+  const part = (e: number) => hostTensor(Float32Array.of(e, -e), [2]);
+  const parts = Object.fromEntries([0, 1, 2].map((e) => [`expert.${e}`, part(e)]));
+  const whole = { experts: hostTensor(Float32Array.of(0, -0, 1, -1, 2, -2), [3, 2]) };
+  for (const experts of [parts, whole]) {
+    await withModel({ tensors: { ...rest, ...experts } }, async (folder) => {
+      const built: Map<string, Tensor>[] = [], seen: number[] = [];
+      using backend = new ReferenceBackend();
+      using opened = await openVerifier(folder, { registry: registryOf(built, STACKED) });
+      await opened.load(backend, { onProgress: ({ done, total }) => seen.push(done / total) });
+      const experts = built[0]!.get("experts")!;
+      assert.deepEqual(experts.shape, [3, 2]);
+      assert.deepEqual(await backend.read(experts), Float32Array.of(0, -0, 1, -1, 2, -2));
+      assert.equal(built[0]!.get("packed")!.dtype, "u8");
+      assert.equal(seen.at(-1), 1);
+    });
+  }
+});
+
+Deno.test("parts that are missing or of several types, and floats where bytes belong, are refused", async () => {
+  const rest = { embed: tensor(4, 2), norm: tensor(2), packed: hostTensor(Uint8Array.of(1, 2, 3, 4), [4]) };
+  const tensors = { ...rest, "expert.0": tensor(2), "expert.1": tensor(2) };
+  await withModel({ tensors }, async (folder) => {
+    assert.match(await refusal(folder, STACKED), /without "expert.2"/);
+  });
+  const half: HostTensor = { shape: [2], dtype: "bf16", bytes: new Uint8Array(4) };
+  await withModel({ tensors: { ...tensors, "expert.2": half } }, async (folder) => {
+    assert.match(await refusal(folder, STACKED), /parts of "experts" of several types/);
+  });
+  await withModel({ tensors: { ...tensors, "expert.2": tensor(2), packed: tensor(4) } }, async (folder) => {
+    assert.match(await refusal(folder, STACKED), /"packed" as f32 for u8/);
   });
 });
 

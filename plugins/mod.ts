@@ -43,6 +43,18 @@ const ENTRIES: readonly PluginEntry[] = [
     load: () => import("./verifiers/qwen3/mod.ts"),
   },
   {
+    kind: "verifier",
+    name: "qwen3_moe",
+    summary: "Qwen3 with experts",
+    load: () => import("./verifiers/qwen3_moe/mod.ts"),
+  },
+  {
+    kind: "verifier",
+    name: "gpt_oss",
+    summary: "gpt-oss, its experts in bf16 or MXFP4",
+    load: () => import("./verifiers/gpt_oss/mod.ts"),
+  },
+  {
     kind: "engine",
     name: "local",
     summary: "This machine: the verifier runs on the project's own kernels",

@@ -1,5 +1,5 @@
 /** What plugins of several kinds are given. */
-import type { HostTensor, Shape } from "../tensor.ts";
+import type { FileDType, HostTensor, Shape } from "../tensor.ts";
 
 /** A schema as https://standardschema.dev draws it; zod, valibot and arktype schemas are ones. */
 export interface StandardSchema<T> {
@@ -40,6 +40,10 @@ export interface TensorInfo {
   readonly shape: Shape;
   /** `false`: a checkpoint may lack it. */
   readonly required?: boolean;
+  /** Its element type where it is packed; a floating-point one when absent. */
+  readonly dtype?: FileDType;
+  /** Tensors of which it is a stack along its first axis, where a checkpoint holds those instead. */
+  readonly parts?: readonly string[];
 }
 
 /** A tensor of a draft model. */

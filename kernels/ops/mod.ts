@@ -7,6 +7,7 @@
 export * from "./attention/mod.ts";
 export * from "./copy/mod.ts";
 export * from "./elementwise/mod.ts";
+export * from "./experts/mod.ts";
 export * from "./gather/mod.ts";
 export * from "./loss/mod.ts";
 export * from "./linears/mod.ts";
@@ -16,5 +17,6 @@ export * from "./paged/mod.ts";
 export * from "./reduce/mod.ts";
 export * from "./rmsnorm/mod.ts";
 export * from "./rope/mod.ts";
+export * from "./sinks/mod.ts";
 export * from "./swiglu/mod.ts";
 export * from "./top_k/mod.ts";

@@ -108,9 +108,10 @@ export function decoderArchitecture(family: DecoderFamily): VerifierArchitecture
         tensors: used,
         ...architecture.roles(info),
         layer(index, tensors) {
-          const { block, window = null } = layers[index]!, prefix = layerPrefix(index);
+          const { block, window = null, sinks } = layers[index]!, prefix = layerPrefix(index);
           const mlp = block ? block.build(tensors) : mlpWeights(tensors, prefix);
-          return { weights: layerWeights(tensors, prefix, mlp), window };
+          const weights = layerWeights(tensors, prefix, mlp);
+          return sinks === undefined ? { weights, window } : { weights, window, sinks: tensors.get(sinks)! };
         },
       });
     },

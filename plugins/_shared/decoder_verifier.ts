@@ -10,7 +10,7 @@ import type {
 } from "../../core/plugin.ts";
 import type { Backend, Run, Tensor } from "../../core/tensor.ts";
 import {
-  attention,
+  attentionOp,
   cast,
   gather,
   linear,
@@ -18,6 +18,7 @@ import {
   type RopeTables,
   slice,
   steady,
+  withSinks,
 } from "../../kernels/ops/mod.ts";
 import { inTwoPasses } from "./two_passes.ts";
 import type { CachePass } from "./cache_pass.ts";
@@ -32,6 +33,8 @@ export interface VerifierLayer {
   readonly weights: LayerWeights;
   /** Keys that a row sees at most, its own among them; `null` for all. */
   readonly window: number | null;
+  /** f32 `[heads]`: one more logit for each head, without a value. */
+  readonly sinks?: Tensor;
 }
 
 /** Where a model's weights are, and under which names. */
@@ -73,14 +76,16 @@ export class DecoderVerifier implements VerifierModel {
   /** Caches by their storage. */
   readonly #caches = new Map<"f32" | "bf16", Caches>();
 
-  /** Takes the weights over. Norms and biases become f32; matrices stay as they are stored. */
+  /** Takes the weights over. Norms, sinks and biases become f32; matrices stay as they are stored. */
   constructor(info: VerifierInfo, weights: DecoderParts) {
     const { backend } = weights;
     this.info = info;
     this.backend = backend;
     const tensors = new Map<string, Tensor>();
     for (const [name, tensor] of weights.tensors) {
-      const wide = tensor.shape.length === 1 ? cast(backend.run, tensor, "f32") : tensor;
+      const wide = tensor.shape.length === 1 || name.endsWith("bias")
+        ? cast(backend.run, tensor, "f32")
+        : tensor;
       if (wide !== tensor) tensor[Symbol.dispose]();
       tensors.set(name, wide);
     }
@@ -190,17 +195,24 @@ export class DecoderVerifier implements VerifierModel {
   }
 
   #context(pass: Pass, layer: number): DecoderContext {
-    const { run } = pass;
+    const { run } = pass, { window, sinks } = this.#layers[layer]!;
     return {
       headDim: this.info.headDim,
       eps: this.info.rmsNormEps,
       tables: this.#tables,
       positions: pass.positions,
-      attend: (q, k, v) =>
-        pass.caches
-          ? pass.caches.attend(run, layer, { q, k, v }).out
-          : attention(run, { q, k, v, ranges: pass.ranges.get(this.#layers[layer]!.window)! }, this.#sizes()),
+      attend: (q, k, v) => {
+        const { out, lse } = pass.caches
+          ? pass.caches.attend(run, layer, { q, k, v })
+          : this.#attend(run, [q, k, v, pass.ranges.get(window)!]);
+        return sinks ? withSinks(run, out, lse, sinks) : out;
+      },
     };
+  }
+
+  #attend(run: Run, inputs: readonly Tensor[]): { readonly out: Tensor; readonly lse: Tensor } {
+    const [out, lse] = run(attentionOp, inputs, this.#sizes()) as [Tensor, Tensor];
+    return { out, lse };
   }
 
   #sizes(): AttentionSizes {

@@ -103,10 +103,17 @@ export function decoderWeights(tensors: ReadonlyMap<string, Tensor>, prefix: str
  *
  * @throws {PluginError} when it is not there
  */
-export function needed(tensors: ReadonlyMap<string, Tensor>, prefix: string, name: string): Tensor {
-  const tensor = tensors.get(`${prefix}.${name}`);
+export function needed(
+  tensors: ReadonlyMap<string, Tensor>,
+  prefix: string,
+  ...[name, joint = "."]: readonly [name: string, joint?: string]
+): Tensor {
+  const tensor = tensors.get(`${prefix}${joint}${name}`);
   if (!tensor) {
-    throw new PluginError(prefix, `expected a tensor "${prefix}.${name}", received ${tensors.size} others`);
+    throw new PluginError(
+      prefix,
+      `expected a tensor "${prefix}${joint}${name}", received ${tensors.size} others`,
+    );
   }
   return tensor;
 }

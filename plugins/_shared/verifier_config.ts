@@ -59,11 +59,26 @@ export class ConfigFields {
     return value;
   }
 
-  /** A truth value; `false` where the field is absent or null. */
-  flag(name: string): boolean {
-    const value = this.#config[name] ?? false;
+  /** A truth value; `fallback` where the field is absent or null. */
+  flag(name: string, fallback = false): boolean {
+    const value = this.#config[name] ?? fallback;
     if (typeof value !== "boolean") throw this.refuse(name, "true or false");
     return value;
+  }
+
+  /** Numbers of layers; none where the field is absent or null. */
+  layers(name: string, count: number): readonly number[] {
+    const value = this.#config[name] ?? [];
+    const fits = (layer: unknown) => Number.isInteger(layer) && (layer as number) >= 0;
+    if (!Array.isArray(value) || value.length > count || !value.every(fits)) {
+      throw this.refuse(name, "a list of layers");
+    }
+    return value;
+  }
+
+  /** Refuses a count that is no multiple of `of`. */
+  multiple(name: string, of: number): void {
+    if (this.count(name) % of !== 0) throw this.refuse(name, `a multiple of ${of}`);
   }
 
   /** An object or null; `null` where the field is absent. */

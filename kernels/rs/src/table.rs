@@ -1,6 +1,6 @@
 //! Names of the kernels, as the ops' `wasm.ts` launch them.
 
-use crate::kernels::{attention, attention_grad, entries, losses, matmul, moves, paged, rows};
+use crate::kernels::{attention, attention_grad, entries, experts, losses, matmul, moves, paged, rows};
 use crate::pool::Kernel;
 
 pub static KERNELS: &[(&str, Kernel)] = &[
@@ -35,4 +35,10 @@ pub static KERNELS: &[(&str, Kernel)] = &[
     ("clear", moves::clear),
     ("gather", moves::gather),
     ("scatter_add", moves::scatter_add),
+    ("route", experts::route),
+    ("expert_plan", experts::plan),
+    ("expert_linear", experts::linear),
+    ("mix", experts::mix),
+    ("clamped_swiglu", experts::clamped_swiglu),
+    ("sinks", experts::sinks),
 ];

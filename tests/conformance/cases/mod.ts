@@ -7,6 +7,7 @@ import type { AnyOpCases } from "../op_cases.ts";
 import { ATTENTION } from "./attention.ts";
 import { COPY } from "./copy.ts";
 import { ELEMENTWISE } from "./elementwise.ts";
+import { EXPERTS } from "./experts.ts";
 import { GATHER } from "./gather.ts";
 import { LOSS } from "./losses.ts";
 import { MATMUL } from "./matmul.ts";
@@ -20,6 +21,7 @@ export const OP_CASES: readonly AnyOpCases[] = [
   ...ELEMENTWISE,
   ...COPY,
   ...GATHER,
+  ...EXPERTS,
   ...ROWS,
   ...ATTENTION,
   ...PAGED,

@@ -6,6 +6,7 @@
 import { attention, attentionGrad } from "./attention.ts";
 import { concat, slice, unslice, writeRows } from "./copy.ts";
 import { add, cast, expand, mul, swiglu, swigluGrad } from "./elementwise.ts";
+import { clampedSwiglu, expertLinear, expertPlan, mix, route, sinks } from "./experts.ts";
 import { gather, scatterAdd } from "./gather.ts";
 import { linearLoss, LOSS_ROWS, pointMass } from "./losses.ts";
 import { linears, matmul, matmulAdd } from "./matmul.ts";
@@ -22,21 +23,27 @@ export const REFERENCES: Readonly<Record<string, Reference<never>>> = {
   attention,
   attention_grad: attentionGrad,
   cast,
+  clamped_swiglu: clampedSwiglu,
   clip_scale: clipScale,
   concat,
   expand,
+  expert_linear: expertLinear,
+  expert_plan: expertPlan,
   gather,
   ...LOSS_ROWS,
   linear_loss: linearLoss,
   linears,
   matmul,
   matmul_add: matmulAdd,
+  mix,
   mul,
   point_mass: pointMass,
   rmsnorm,
   rmsnorm_grad: rmsnormGrad,
   rope,
+  route,
   scatter_add: scatterAdd,
+  sinks,
   slice,
   sum,
   sum_rows: sumRows,

@@ -4,6 +4,7 @@ pub mod attention;
 pub mod attention_grad;
 pub mod dots;
 pub mod entries;
+pub mod experts;
 pub mod losses;
 pub mod matmul;
 pub mod moves;
