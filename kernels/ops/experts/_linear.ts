@@ -1,7 +1,7 @@
 /** Text of the product of rows with the weights of their experts: a workgroup takes a tile of the plan and some columns. */
 import type { DType } from "../../../core/tensor.ts";
 import { arrayOf, loader, remember } from "../_wgsl.ts";
-import { TILE_ROWS } from "./mod.ts";
+import { EXPERT_TILE } from "./mod.ts";
 
 /** Columns of a workgroup. */
 export const LINEAR_COLUMNS = 64;
@@ -70,9 +70,9 @@ ${reads}
 
 ${weight.code}
 
-var<workgroup> xs: array<f32, ${TILE_ROWS * (DEPTH + 1)}>;
+var<workgroup> xs: array<f32, ${EXPERT_TILE * (DEPTH + 1)}>;
 var<workgroup> ws: array<f32, ${LINEAR_COLUMNS * (DEPTH + 1)}>;
-var<workgroup> slots: array<u32, ${TILE_ROWS}>;
+var<workgroup> slots: array<u32, ${EXPERT_TILE}>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) l: u32) {
@@ -85,7 +85,7 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) l:
   }
   let expert = id - p.expert_from;
   let column = w.x * ${LINEAR_COLUMNS}u;
-  if (l < ${TILE_ROWS}u) {
+  if (l < ${EXPERT_TILE}u) {
     slots[l] = 0xffffffffu;
     if (l < count) {
       slots[l] = u32(plan[first + l]);
@@ -99,7 +99,7 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) l:
     return;
   }
   for (var start = 0u; start < p.depth; start += ${DEPTH}u) {
-    for (var i = l; i < ${TILE_ROWS * DEPTH}u; i += 64u) {
+    for (var i = l; i < ${EXPERT_TILE * DEPTH}u; i += 64u) {
       let row = i / ${DEPTH}u;
       let k = i % ${DEPTH}u;
       let slot = slots[row];

@@ -14,7 +14,7 @@ import { wgslLinear, wgslMix, wgslPlan, wgslRoute } from "./wgsl.ts";
 export const MAX_EXPERTS = 1024;
 
 /** Rows of one expert that are worked together; the same number stands in the kernels. */
-export const TILE_ROWS = 16;
+export const EXPERT_TILE = 16;
 
 /** Attributes of {@linkcode routeOp}. */
 export interface RouteAttrs {
@@ -58,13 +58,13 @@ export interface ExpertPlanAttrs {
 
 /** Tiles that so many rows may fall into. */
 export function planTiles(rows: number, experts: number): number {
-  return Math.floor(rows / TILE_ROWS) + Math.min(rows, experts);
+  return Math.floor(rows / EXPERT_TILE) + Math.min(rows, experts);
 }
 
 /**
  * experts i32 `[T, count]`, numbers from 0 → plan i32 `[T·count + 3·tiles]`. A row here is a choice, `t · count + k`. First
  * come the rows in the order of their experts; then, for each tile, its expert, its first place in that order, and its rows, at
- * most {@linkcode TILE_ROWS}. Tiles that are not needed have no rows and are the last.
+ * most {@linkcode EXPERT_TILE}. Tiles that are not needed have no rows and are the last.
  */
 export const expertPlanOp: Op<ExpertPlanAttrs> = {
   name: "expert_plan",

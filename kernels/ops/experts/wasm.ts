@@ -1,12 +1,12 @@
 /** Mixtures of experts on the CPU. */
 import { DTYPE_CODE, rowGrain, type Wasm, workspace } from "../_wasm.ts";
 import {
+  EXPERT_TILE,
   type ExpertLinearAttrs,
   type ExpertPlanAttrs,
   expertSizes,
   planTiles,
   type RouteAttrs,
-  TILE_ROWS,
 } from "./mod.ts";
 
 /** Columns worked at once: so many widened ones stay in a cache; of columns that lie across, a cache line's. */
@@ -44,7 +44,7 @@ export const wasmLinear: Wasm<ExpertLinearAttrs> = (call, inputs, [out], attrs) 
   while (tiles < most && order[rows + 3 * tiles + 2]! > 0) tiles++;
   if (tiles * columns === 0) return;
   const chunk = inputFirst ? CHUNK_ACROSS : CHUNK;
-  const floats = (TILE_ROWS + chunk) * depth + TILE_ROWS * chunk;
+  const floats = (EXPERT_TILE + chunk) * depth + EXPERT_TILE * chunk;
   const args = [
     ...[x!, plan!, weight!, out!].map((tensor) => call.address(tensor)),
     depth,

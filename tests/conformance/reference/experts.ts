@@ -1,5 +1,5 @@
 /** Mixtures of experts, attention sinks, the clamped gate. */
-import { planTiles, TILE_ROWS } from "../../../kernels/ops/experts/mod.ts";
+import { EXPERT_TILE, planTiles } from "../../../kernels/ops/experts/mod.ts";
 import type { ExpertLinearAttrs, ExpertPlanAttrs, RouteAttrs } from "../../../kernels/ops/experts/mod.ts";
 import type { ClampedSwigluAttrs } from "../../../kernels/ops/swiglu/mod.ts";
 import { array, type HostArray } from "./array.ts";
@@ -29,8 +29,8 @@ export const expertPlan: Reference<ExpertPlanAttrs> = ([chosen], { experts }) =>
   let at = 0, tile = rows;
   for (let e = 0; e < experts; e++) {
     const mine = [...chosen!.data.keys()].filter((row) => chosen!.data[row] === e);
-    for (let i = 0; i < mine.length; i += TILE_ROWS, tile += 3) {
-      out.data.set([e, at + i, Math.min(TILE_ROWS, mine.length - i)], tile);
+    for (let i = 0; i < mine.length; i += EXPERT_TILE, tile += 3) {
+      out.data.set([e, at + i, Math.min(EXPERT_TILE, mine.length - i)], tile);
     }
     out.data.set(mine, at);
     at += mine.length;
