@@ -214,6 +214,18 @@ Deno.test("what a server refuses is counted; a conversation that grows too long 
     );
     assert.equal(result.rejected["the answer is empty"], 1);
     assert.equal(result.rejected["refused by the server (400: This is the reason)"], 1);
+    // Lines of the input, in the order in which they were found to be of no use.
+    const listed = (await Deno.readTextFile(at("out.rejected.jsonl"))).trimEnd().split("\n")
+      .map((line): { path: string; line: number; reason: string } => JSON.parse(line));
+    const reasons = new Map(listed.map(({ line, reason }) => [line, reason]));
+    assert.deepEqual([...reasons.keys()].sort(), [2, 3, 6]);
+    assert.match(reasons.get(2)!, /refused by the server/);
+    assert.equal(reasons.get(3), "the answer is empty");
+    assert.ok(listed.every(({ path }) => path === at("in.jsonl")));
+    await using kind = await chatStandIn();
+    const again = await run(at, { endpoint: kind.endpoint, resume: true });
+    assert.equal(again.result.fresh, 2);
+    assert.equal((await Deno.readTextFile(at("out.rejected.jsonl"))).split("\n").length, 2);
   });
 });
 

@@ -3,12 +3,17 @@
  *
  * @module
  */
-import { join } from "node:path";
+import { basename, dirname, extname, join } from "node:path";
 import { WriteError } from "../errors.ts";
 import { type AtomicFile, createAtomic } from "../files.ts";
 
-/** Name of the file. */
+/** Name of the file in a folder of samples. */
 export const REJECTED_FILE = "rejected.jsonl";
+
+/** The file of an output that is a single file: `new.rejected.jsonl` beside `new.jsonl`. */
+export function rejectedBeside(path: string): string {
+  return join(dirname(path), `${basename(path, extname(path))}.${REJECTED_FILE}`);
+}
 
 /** A record that could not be used. */
 export interface RejectedRecord {
@@ -24,13 +29,13 @@ export interface RejectedRecord {
 
 /** Writes the file, which appears when it is complete, and only where there is something to say. */
 export class RejectedFile implements AsyncDisposable {
-  readonly #folder: string;
+  readonly #path: string;
   #file: AtomicFile | null = null;
   #lines: string[] = [];
 
-  /** @param folder the folder of samples */
-  constructor(folder: string) {
-    this.#folder = folder;
+  /** @param path where it goes */
+  constructor(path: string) {
+    this.#path = path;
   }
 
   /** Adds a record. */
@@ -49,7 +54,7 @@ export class RejectedFile implements AsyncDisposable {
       await this.#flush();
       return await this.#file!.commit();
     }
-    const path = join(this.#folder, REJECTED_FILE);
+    const path = this.#path;
     await Deno.remove(path).catch((cause) => {
       if (cause instanceof Deno.errors.NotFound) return;
       throw new WriteError(path, `expected to remove what an earlier run wrote, received ${cause.message}`, {
@@ -59,7 +64,7 @@ export class RejectedFile implements AsyncDisposable {
   }
 
   async #flush(): Promise<void> {
-    this.#file ??= await createAtomic(join(this.#folder, REJECTED_FILE));
+    this.#file ??= await createAtomic(this.#path);
     await this.#file.write(new TextEncoder().encode(this.#lines.join("")));
     this.#lines = [];
   }

@@ -4,11 +4,11 @@
  *
  * @module
  */
-import { dirname, extname } from "node:path";
+import { dirname, extname, join } from "node:path";
 import { type DataConfig, readDataConfig, writeDataConfig } from "../data/data_config.ts";
 import { frequenciesBeside, writeFrequencies } from "../data/frequencies.ts";
 import { writeLengths } from "../data/lengths.ts";
-import { RejectedFile } from "../data/rejected_file.ts";
+import { REJECTED_FILE, RejectedFile } from "../data/rejected_file.ts";
 import { Rejections } from "../data/rejections.ts";
 import {
   type Compression,
@@ -194,7 +194,7 @@ async function* makeSamples(run: Run): Stage<Made> {
   const budget = options.batchTokens ?? (endpoint === undefined ? 2048 : 32768);
   const frequencies: TokenFrequencies = new Map(), lengths = new Map<number, number>();
   const rejections = new Rejections();
-  await using rejectedFile = new RejectedFile(options.outputDir);
+  await using rejectedFile = new RejectedFile(join(options.outputDir, REJECTED_FILE));
   let index = 0, fresh = 0, tokens = 0, trainedTokens = 0, computed = 0, taken = 0, told = false;
   let waiting: Pending[] = [], waitingTokens = 0;
   const progress = (done: number): StageEvent => ({

@@ -7,6 +7,7 @@
  */
 import { basename } from "node:path";
 import { openDataset } from "../data/dataset.ts";
+import { rejectedBeside, RejectedFile, type RejectedRecord } from "../data/rejected_file.ts";
 import { Rejections } from "../data/rejections.ts";
 import type { RecordResult, RecordSource } from "../data/source.ts";
 import type { AcceptanceRates } from "../decode/acceptance.ts";
@@ -133,9 +134,15 @@ export async function* regenerate(options: RegenerateOptions, runtime: Runtime):
   const author = opened.use(await openAuthor(options, runtime));
   const outfile = options.outfile ?? `${plain(basename(names[0]!))}_${plain(author.model)}.jsonl`;
   const output = opened.use(await openOutput(outfile, { resume: options.resume ?? false }));
+  const rejectedFile = opened.use(new RejectedFile(rejectedBeside(outfile)));
   for (const text of author.warnings) yield { type: "note", stage: "regenerate", level: "warning", text };
 
-  const rejections = new Rejections(), all = sources.reduce((sum, { count }) => sum + count, 0);
+  const rejections = new Rejections();
+  const reject = async (record: RejectedRecord) => {
+    rejections.add(record.reason, record, record.line);
+    await rejectedFile.add(record);
+  };
+  const all = sources.reduce((sum, { count }) => sum + count, 0);
   const progress = { seen: 0, skipped: 0, failed: false };
   const total = options.languageFilter === undefined ? Math.min(all, options.limit ?? all) : null;
   let fresh = 0, answers = 0, tokens = 0, failure: unknown;
@@ -147,12 +154,11 @@ export async function* regenerate(options: RegenerateOptions, runtime: Runtime):
       return { task, error };
     }
   };
-  const tasks = openTasks(sources, { options, output, rejections, progress, runtime });
+  const tasks = openTasks(sources, { options, output, reject, progress, runtime });
   for await (const outcome of inFlight(tasks, { limit: author.concurrency, work })) {
     if ("error" in outcome) failure ??= outcome.error;
     else if ("refused" in outcome) {
-      const { path, line } = outcome.task.place;
-      rejections.add(outcome.refused, { path }, line);
+      await reject({ ...outcome.task.place, reason: outcome.refused });
     } else {
       await output.append(outcome.record);
       fresh++;
@@ -174,6 +180,7 @@ export async function* regenerate(options: RegenerateOptions, runtime: Runtime):
   for (const text of rejections.sentences(all)) {
     yield { type: "note", stage: "regenerate", level: "warning", text };
   }
+  await rejectedFile.commit();
   return {
     outfile,
     conversations: output.ids.size + fresh,
@@ -269,12 +276,12 @@ async function* openTasks(
   what: {
     readonly options: RegenerateOptions;
     readonly output: Output;
-    readonly rejections: Rejections;
+    readonly reject: (record: RejectedRecord) => Promise<void>;
     readonly progress: { seen: number; skipped: number; failed: boolean };
     readonly runtime: Runtime;
   },
 ): AsyncGenerator<Task, void, void> {
-  const { options: { limit = Infinity, languageFilter }, output, rejections, progress, runtime } = what;
+  const { options: { limit = Infinity, languageFilter }, output, reject, progress, runtime } = what;
   const ids = new RecordIds();
   let taken = 0, offset = 0;
   for (const source of sources) {
@@ -285,14 +292,14 @@ async function* openTasks(
       const found: RecordResult = await source.read(i), index = offset + i;
       const place = { path: found.path ?? source.path, line: found.line };
       if ("rejected" in found) {
-        rejections.add(found.rejected, place, found.line);
+        await reject({ ...place, reason: found.rejected });
         continue;
       }
       const id = ids.of(found.record, index);
       if (languageFilter !== undefined && found.record.language !== languageFilter) continue;
       const turns = turnsOf(found.record);
       if (typeof turns === "string") {
-        rejections.add(turns, place, found.line);
+        await reject({ ...place, reason: turns });
         continue;
       }
       taken++;
