@@ -74,9 +74,11 @@ export function normalizeRecord(record: unknown, options: NormalizeOptions = {})
 
 /**
  * Reads the turns of a conversation. Roles: `human` and `user`, `gpt` and `assistant`, `system`; turns of any other
- * role are left out. The content is the first of `value` and `content` that is not empty; `thinking` is kept.
+ * role are left out. The content is the first of `value` and `content` that is not empty; `thinking` is kept, which
+ * templates such as Qwen3's call `reasoning_content`: both names are read, and both are given to the template.
  *
- * source: speculators v0.4.0.1, `data_generation/preprocessing.py` (`_normalize_conversation`)
+ * source: speculators v0.4.0.1, `data_generation/preprocessing.py` (`_normalize_conversation`), which knows `thinking`
+ * alone; v0.7.0.1 has both
  */
 export function normalizeConversation(turns: unknown, options: NormalizeOptions = {}): Normalized {
   const strict = options.strictUpstream ?? false;
@@ -91,7 +93,7 @@ export function normalizeConversation(turns: unknown, options: NormalizeOptions 
     const raw = truthy(turn.value) ? turn.value : truthy(turn.content) ? turn.content : "";
     const content = strict ? raw : contentText(raw);
     if (content === undefined) return reject("content is not text");
-    messages.push(truthy(turn.thinking) ? { role, content, thinking: turn.thinking } : { role, content });
+    messages.push({ role, content, ...reasoningOf(turn, strict) });
     if (role === "assistant" && options.keepTurns !== undefined && i + 1 >= options.keepTurns) break;
   }
   return messages.length === 0 ? reject("no turn of a known role") : { messages };
@@ -110,6 +112,13 @@ function roleOf(name: unknown): "user" | "assistant" | "system" | undefined {
     default:
       return undefined;
   }
+}
+
+/** What the assistant thought before it answered. */
+function reasoningOf(turn: Json, strict: boolean): Partial<Message> {
+  if (strict) return truthy(turn.thinking) ? { thinking: turn.thinking } : {};
+  const thought = truthy(turn.thinking) ? turn.thinking : turn.reasoning_content;
+  return truthy(thought) ? { thinking: thought, reasoning_content: thought } : {};
 }
 
 /** Text of a content: as it is, or the text parts of OpenAI's list of parts joined. */

@@ -54,3 +54,17 @@ Deno.test("turn dropout ends with an assistant's turn", () => {
     assert.equal("messages" in made && made.messages.length, length, `keep ${keep}`);
   }
 });
+
+Deno.test("what was thought is read under both of its names, and given under both, but not for upstream", () => {
+  for (const name of ["thinking", "reasoning_content"]) {
+    const turn = { from: "gpt", value: "b", [name]: "c" };
+    const thought = { role: "assistant", content: "b", thinking: "c", reasoning_content: "c" };
+    assert.deepEqual(normalizeConversation([turn]), { messages: [thought] });
+    const { reasoning_content: _, ...known } = thought;
+    const kept = name === "thinking" ? known : { role: "assistant", content: "b" };
+    assert.deepEqual(normalizeConversation([turn], { strictUpstream: true }), { messages: [kept] });
+  }
+  assert.deepEqual(normalizeConversation([{ from: "gpt", value: "b", thinking: "" }]), {
+    messages: [{ role: "assistant", content: "b" }],
+  });
+});

@@ -191,3 +191,22 @@ Deno.test("a document is trained on as a whole, and cut", async () => {
   assert.ok("sequence" in made);
   assert.deepEqual([...made.sequence.lossMask], [1, 1, 1, 1, 1]);
 });
+
+Deno.test("Qwen3's template writes what was thought, and it is trained on with the answer", async () => {
+  const name = goldenTokenizers().find((one) => one.startsWith("qwen3"))!, model = await goldenModel(name);
+  for (const field of ["thinking", "reasoning_content"]) {
+    const conversations = [
+      { from: "human", value: "A" },
+      { from: "gpt", value: "one" },
+      { from: "human", value: "B" },
+      { from: "gpt", value: "two", [field]: "hmm" },
+    ];
+    const made = preprocessRecord({ conversations }, { model, rule: chooseMaskRule(model) });
+    assert.ok("sequence" in made);
+    const { spans, text } = made.sequence;
+    assert.deepEqual(spans.map(([from, to]) => text.slice(from, to)), [
+      "one",
+      "<think>\nhmm\n</think>\n\ntwo",
+    ]);
+  }
+});
