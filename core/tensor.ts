@@ -6,14 +6,32 @@
  * @module
  */
 
-/** Element types a backend can hold. `bf16` and `f16` are storage types: arithmetic is in f32. */
-export type DType = "f32" | "bf16" | "f16" | "i32" | "u8";
+/**
+ * Weights in blocks of {@linkcode BLOCK} entries along the last axis, as ggml lays them out: a scale in half precision
+ * (`q4_1`: and a least entry), then integers of 8 or 4 bits. Products read them as they are.
+ */
+export type BlockDType = "q8_0" | "q4_0" | "q4_1";
+
+/** Entries of a block of a {@linkcode BlockDType}. */
+export const BLOCK = 32;
+
+/** Element types a backend can hold. `bf16`, `f16` and blocks are storage types: arithmetic is in f32. */
+export type DType = "f32" | "bf16" | "f16" | "i32" | "u8" | BlockDType;
 
 /** Element types a file can hold; what no backend holds is converted when it is uploaded. */
-export type FileDType = DType | "f64" | "i64" | "i16" | "i8" | "u64" | "u32" | "u16" | "bool";
+export type FileDType =
+  | Exclude<DType, BlockDType>
+  | "f64"
+  | "i64"
+  | "i16"
+  | "i8"
+  | "u64"
+  | "u32"
+  | "u16"
+  | "bool";
 
-/** Bytes of one element. */
-export const BYTES: Readonly<Record<FileDType, number>> = {
+/** Bytes of one element; in blocks a part of the block's, exact as a number. */
+export const BYTES: Readonly<Record<DType | FileDType, number>> = {
   f64: 8,
   f32: 4,
   bf16: 2,
@@ -27,7 +45,15 @@ export const BYTES: Readonly<Record<FileDType, number>> = {
   u16: 2,
   u8: 1,
   bool: 1,
+  q8_0: 34 / BLOCK,
+  q4_0: 18 / BLOCK,
+  q4_1: 20 / BLOCK,
 };
+
+/** Whether a dtype is one of blocks. */
+export function isBlocks(dtype: DType | FileDType): dtype is BlockDType {
+  return dtype === "q8_0" || dtype === "q4_0" || dtype === "q4_1";
+}
 
 /** Sizes of a tensor's axes, outermost first; row-major and contiguous, always. */
 export type Shape = readonly number[];
@@ -56,7 +82,13 @@ export interface HostTensor {
   readonly bytes: Uint8Array;
 }
 
-/** What {@linkcode Backend.read} gives: bf16 and f16 come as their raw 16 bits. */
+/** A tensor in plain memory of a file's dtype, or in blocks. */
+export interface StoredTensor extends Omit<HostTensor, "dtype"> {
+  /** Element type. */
+  readonly dtype: FileDType | BlockDType;
+}
+
+/** What {@linkcode Backend.read} gives: bf16 and f16 come as their raw 16 bits, blocks as bytes. */
 export type TypedArray = Float32Array | Int32Array | Uint16Array | Uint8Array;
 
 /** Attributes of an op: plain data, part of a pipeline's identity only as far as the op puts it into its code. */
@@ -203,10 +235,11 @@ export interface Backend extends Disposable {
   readonly run: Run;
   /**
    * Copies data in. `i64`, `u32`, `bool` become `i32` or `u8`, `f64` becomes `f32`, when `dtype` asks for it.
+   * Blocks stay as they are.
    *
-   * @throws {ShapeError} when the data's length does not fit the shape
+   * @throws {ShapeError} when the data's length does not fit the shape, or blocks are asked for as another dtype
    */
-  upload(data: HostTensor, dtype?: DType): Tensor;
+  upload(data: StoredTensor, dtype?: DType): Tensor;
   /** Copies a typed array in: f32, i32 or u8 by its own type. */
   from(data: Float32Array | Int32Array | Uint8Array, shape: Shape): Tensor;
   /** A tensor of zeros. */
@@ -238,6 +271,6 @@ export function describe(spec: Spec): string {
 }
 
 /** Bytes of a tensor's data. */
-export function byteLength(spec: { readonly shape: Shape; readonly dtype: FileDType }): number {
+export function byteLength(spec: { readonly shape: Shape; readonly dtype: DType | FileDType }): number {
   return elements(spec.shape) * BYTES[spec.dtype];
 }

@@ -1,15 +1,18 @@
 /** Elements of files brought to a dtype that a backend holds. */
 import { ShapeError } from "../core/errors.ts";
 import {
+  BLOCK,
+  type BlockDType,
   BYTES,
   type DType,
   elements,
   type FileDType,
-  type HostTensor,
+  isBlocks,
+  type StoredTensor,
   type TypedArray,
 } from "../core/tensor.ts";
 
-const HELD: Readonly<Record<FileDType, DType>> = {
+const HELD: Readonly<Record<DType | FileDType, DType>> = {
   f64: "f32",
   f32: "f32",
   bf16: "bf16",
@@ -23,6 +26,9 @@ const HELD: Readonly<Record<FileDType, DType>> = {
   u16: "i32",
   u8: "u8",
   bool: "u8",
+  q8_0: "q8_0",
+  q4_0: "q4_0",
+  q4_1: "q4_1",
 };
 
 /** Bits of the bfloat16 nearest to a number, ties to even. */
@@ -77,7 +83,7 @@ function reader(dtype: FileDType, view: DataView): (at: number) => number {
   }
 }
 
-function writer(dtype: DType, view: DataView): (at: number, value: number) => void {
+function writer(dtype: Exclude<DType, BlockDType>, view: DataView): (at: number, value: number) => void {
   switch (dtype) {
     case "f32":
       return (at, value) => view.setFloat32(at, value, true);
@@ -99,7 +105,7 @@ function writer(dtype: DType, view: DataView): (at: number, value: number) => vo
  * @throws {ShapeError} when the length does not fit the shape, or an integer does not fit the dtype
  */
 export function toHeld(
-  data: HostTensor,
+  data: StoredTensor,
   dtype: DType = HELD[data.dtype],
 ): { dtype: DType; bytes: Uint8Array } {
   const count = elements(data.shape), size = BYTES[data.dtype];
@@ -111,6 +117,7 @@ export function toHeld(
       }], received ${data.bytes.byteLength}`,
     );
   }
+  if (isBlocks(data.dtype) || isBlocks(dtype)) return { dtype, bytes: blocks(data, dtype) };
   if (data.dtype === dtype || (data.dtype === "bool" && dtype === "u8")) return { dtype, bytes: data.bytes };
   const bytes = new Uint8Array(count * BYTES[dtype]);
   const { bytes: from } = data;
@@ -131,7 +138,19 @@ export function toHeld(
   return { dtype, bytes };
 }
 
-/** Bytes as the typed array of a dtype; bf16 and f16 as their raw 16 bits. */
+/** Blocks are held as they come. */
+function blocks({ dtype: from, shape, bytes }: StoredTensor, dtype: DType): Uint8Array {
+  if (from !== dtype) {
+    throw new ShapeError("upload", `expected ${from} to be held as it is, received ${dtype}`);
+  }
+  const width = shape.at(-1) ?? 1;
+  if (width % BLOCK !== 0) {
+    throw new ShapeError("upload", `expected rows of whole blocks of ${BLOCK}, received ${width} entries`);
+  }
+  return bytes;
+}
+
+/** Bytes as the typed array of a dtype; bf16 and f16 as their raw 16 bits, blocks as their bytes. */
 export function asTyped(dtype: DType, bytes: ArrayBuffer, count: number): TypedArray {
   switch (dtype) {
     case "f32":
@@ -140,6 +159,10 @@ export function asTyped(dtype: DType, bytes: ArrayBuffer, count: number): TypedA
       return new Int32Array(bytes, 0, count);
     case "u8":
       return new Uint8Array(bytes, 0, count);
+    case "q8_0":
+    case "q4_0":
+    case "q4_1":
+      return new Uint8Array(bytes, 0, count * BYTES[dtype]);
     default:
       return new Uint16Array(bytes, 0, count);
   }

@@ -1,9 +1,12 @@
 /** Checks that shape rules share. */
 import { ShapeError } from "../../core/errors.ts";
-import { describe, type DType, type Shape, type Spec } from "../../core/tensor.ts";
+import { BLOCK, describe, type DType, isBlocks, type Shape, type Spec } from "../../core/tensor.ts";
 
 /** Dtypes a weight may be stored in; arithmetic widens them to f32. */
 export const WEIGHT_DTYPES: readonly DType[] = ["f32", "bf16", "f16"];
+
+/** Dtypes that weights of products and tables may be stored in. */
+export const MATRIX_DTYPES: readonly DType[] = [...WEIGHT_DTYPES, "q8_0", "q4_0", "q4_1"];
 
 /** The input at an index, checked to be there. */
 export function input(op: string, inputs: readonly Spec[], index: number): Spec {
@@ -16,6 +19,26 @@ export function input(op: string, inputs: readonly Spec[], index: number): Spec 
 export function dtype(op: string, name: string, spec: Spec, allowed: readonly DType[]): void {
   if (!allowed.includes(spec.dtype)) {
     throw new ShapeError(op, `expected "${name}" as ${allowed.join(" or ")}, received ${describe(spec)}`);
+  }
+}
+
+/** Refuses rows that are no whole blocks, where a matrix is stored in blocks. */
+export function blocks(op: string, name: string, spec: Spec): void {
+  if (isBlocks(spec.dtype) && (spec.shape.length < 2 || spec.shape.at(-1)! % BLOCK !== 0)) {
+    throw new ShapeError(
+      op,
+      `expected "${name}" as a matrix with rows of whole blocks of ${BLOCK}, received ${describe(spec)}`,
+    );
+  }
+}
+
+/** Refuses a gradient by a weight that is stored in blocks. */
+export function trainable(op: string, name: string, spec: Spec): void {
+  if (isBlocks(spec.dtype)) {
+    throw new ShapeError(
+      op,
+      `expected "${name}" in f32, bf16 or f16 for a gradient by it, received ${describe(spec)}`,
+    );
   }
 }
 

@@ -10,7 +10,16 @@ export type Wasm<A extends Attrs> = (
 ) => void;
 
 /** How kernels name dtypes. */
-export const DTYPE_CODE: Readonly<Record<DType, number>> = { f32: 0, bf16: 1, f16: 2, i32: 3, u8: 4 };
+export const DTYPE_CODE: Readonly<Record<DType, number>> = {
+  f32: 0,
+  bf16: 1,
+  f16: 2,
+  i32: 3,
+  u8: 4,
+  q8_0: 5,
+  q4_0: 6,
+  q4_1: 7,
+};
 
 /** Entries that are worth a thread's while: some microseconds of simple work. */
 export const ENTRIES = 16384;

@@ -1,5 +1,19 @@
 /** What the kernels' generators share: grids, windows of large tensors, loads of packed dtypes. */
-import type { DType, Shape, WgslBinding, WgslParam } from "../../core/tensor.ts";
+import {
+  BLOCK,
+  BYTES,
+  type DType,
+  isBlocks,
+  type Shape,
+  type WgslBinding,
+  type WgslParam,
+} from "../../core/tensor.ts";
+import { blockSingles } from "./_blocks.ts";
+
+/** Most bytes of a binding when some are left for a window over blocks that begins a little earlier. */
+export function bindingOf(dtype: DType, maxBinding: number): number {
+  return isBlocks(dtype) ? Math.max(1, maxBinding - unit(BYTES[dtype])) : maxBinding;
+}
 
 /** Invocations of a workgroup in kernels with one invocation per element. */
 export const GROUP = 256;
@@ -27,7 +41,7 @@ export function f32(value: number): WgslParam {
 
 /** A part of a tensor as a binding may cover it. */
 export interface Window {
-  /** Where the binding begins: a multiple of 256 bytes. */
+  /** Where the binding begins: a multiple of 256 bytes, and the beginning of an element. */
   readonly offset: number;
   /** Bytes bound. */
   readonly size: number;
@@ -35,9 +49,14 @@ export interface Window {
   readonly shift: number;
 }
 
+/** Bytes from one place that a binding may begin at, and that is a whole element or block, to the next. */
+function unit(bytes: number): number {
+  return Number.isInteger(bytes) ? 256 : 128 * BLOCK * bytes;
+}
+
 /** The window over elements `start … start + count − 1` of `bytes` each. */
 export function window(start: number, count: number, bytes: number): Window {
-  const from = start * bytes, offset = Math.floor(from / 256) * 256;
+  const from = start * bytes, step = unit(bytes), offset = Math.floor(from / step) * step;
   if (count === 0) return { offset: 0, size: 0, shift: 0 };
   return { offset, size: from + count * bytes - offset, shift: (from - offset) / bytes };
 }
@@ -86,6 +105,7 @@ export function loader(name: string, from: string, dtype: DType): string {
   return bitcast<f32>(select(w << 16u, w & 0xffff0000u, (i & 1u) == 1u));
 }`;
   }
+  if (isBlocks(dtype)) return blockSingles(name, from, dtype);
   if (dtype === "f16") {
     return `fn ${name}(i: u32) -> f32 { return unpack2x16float(${from}[i >> 1u])[i & 1u]; }`;
   }

@@ -7,12 +7,12 @@ import {
   BYTES,
   type DType,
   elements,
-  type HostTensor,
   type MemoryUse,
   type Op,
   type Run,
   type Scope,
   type Shape,
+  type StoredTensor,
   type Tensor,
   type TypedArray,
 } from "../../core/tensor.ts";
@@ -72,7 +72,7 @@ export class WasmBackend implements Backend {
   };
 
   /** Copies data in. */
-  upload(data: HostTensor, dtype?: DType): Tensor {
+  upload(data: StoredTensor, dtype?: DType): Tensor {
     if (data.bytes.byteLength !== byteLength(data)) {
       throw new ShapeError(
         "upload",

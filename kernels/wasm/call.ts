@@ -1,6 +1,13 @@
 /** What an op's `wasm` member works with. */
 import { DeviceError } from "../../core/errors.ts";
-import type { DType, Tensor, TypedArray, WasmCall } from "../../core/tensor.ts";
+import {
+  BYTES,
+  type DType,
+  isBlocks,
+  type Tensor,
+  type TypedArray,
+  type WasmCall,
+} from "../../core/tensor.ts";
 import type { Pool } from "./pool.ts";
 import type { Runtime } from "./runtime.ts";
 import type { WasmTensor } from "./tensor.ts";
@@ -45,8 +52,8 @@ export class Call implements WasmCall {
   /** A tensor's data, valid until memory is reserved again. */
   view(tensor: Tensor): TypedArray {
     const { address, bytes, dtype } = tensor as WasmTensor;
-    const size = dtype === "f32" || dtype === "i32" ? 4 : dtype === "u8" ? 1 : 2;
-    return viewOf(this.#runtime.buffer, address, bytes / size, dtype);
+    const held = isBlocks(dtype) ? "u8" : dtype;
+    return viewOf(this.#runtime.buffer, address, bytes / BYTES[held], held);
   }
 
   /** Zeroed memory until the op returns. */

@@ -7,13 +7,13 @@ import {
   describe,
   type DType,
   elements,
-  type HostTensor,
   type MemoryUse,
   type Op,
   type Run,
   type Scope,
   type Shape,
   type Spec,
+  type StoredTensor,
   type Tensor,
   type TypedArray,
   type WgslBinding,
@@ -118,7 +118,7 @@ export class Webgpu implements Backend {
     });
   }
 
-  upload(data: HostTensor, dtype?: DType): Tensor {
+  upload(data: StoredTensor, dtype?: DType): Tensor {
     this.#ready();
     const held = toHeld(data, dtype);
     return this.#write(held.bytes, { shape: [...data.shape], dtype: held.dtype });

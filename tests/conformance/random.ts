@@ -1,6 +1,7 @@
 /** Reproducible inputs: each case draws from its own stream, seeded by its name. */
-import { type DType, elements, type Shape } from "../../core/tensor.ts";
+import { type DType, elements, isBlocks, type Shape } from "../../core/tensor.ts";
 import { array, type HostArray, round } from "./reference/array.ts";
+import { fromBlocks, toBlocks } from "./reference/blocks.ts";
 
 /** Uniform numbers from 0 up to 1. */
 export type Random = () => number;
@@ -28,6 +29,10 @@ export function gauss(random: Random): number {
 /** Normally distributed entries, rounded to the dtype. */
 export function normal(shape: Shape, dtype: DType = "f32", scale = 1): Source {
   return (random) => {
+    if (isBlocks(dtype)) {
+      const data = Float64Array.from({ length: elements(shape) }, () => scale * gauss(random));
+      return array(shape, fromBlocks(toBlocks(data, dtype), dtype), dtype);
+    }
     const data = Float64Array.from({ length: elements(shape) }, () => round(scale * gauss(random), dtype));
     return array(shape, data, dtype);
   };

@@ -5,14 +5,15 @@ import { wasmGather, wasmScatterAdd } from "./wasm.ts";
 import { wgslGather, wgslScatterAdd } from "./wgsl.ts";
 
 /**
- * `table[ids]`: table `[V, H]` or `[V]` (f32, bf16, f16 → f32; i32 → i32), ids i32 `[T]` → `[T, H]` or `[T]`.
+ * `table[ids]`: table `[V, H]` or `[V]` (f32, bf16, f16, blocks → f32; i32 → i32), ids i32 `[T]` → `[T, H]` or `[T]`.
  * An id outside the table gives zeros.
  */
 export const gatherOp: Op<Record<never, never>> = {
   name: "gather",
   infer(inputs) {
     const table = check.input("gather", inputs, 0), ids = check.input("gather", inputs, 1);
-    check.dtype("gather", "table", table, [...check.WEIGHT_DTYPES, "i32"]);
+    check.dtype("gather", "table", table, [...check.MATRIX_DTYPES, "i32"]);
+    check.blocks("gather", "table", table);
     check.dtype("gather", "ids", ids, ["i32"]);
     check.shape("gather", "ids", ids, [-1]);
     check.shape("gather", "table", table, table.shape.length === 1 ? [-1] : [-1, -1]);
@@ -25,6 +26,7 @@ export const gatherOp: Op<Record<never, never>> = {
   wasm: wasmGather,
   grad(run, { inputs, douts, needs }) {
     const [table, ids] = inputs as [Tensor, Tensor];
+    if (needs[0]) check.trainable("gather", "table", table);
     return [douts[0] && needs[0] ? scatterAdd(run, douts[0], ids, table.shape[0]!) : null, null];
   },
 };

@@ -7,7 +7,7 @@ import {
   type WgslLimits,
   type WgslPass,
 } from "../../../core/tensor.ts";
-import { fold, inputWindow, outputWindow, perElement, runs, u32, window } from "../_wgsl.ts";
+import { bindingOf, fold, inputWindow, outputWindow, perElement, runs, u32, window } from "../_wgsl.ts";
 import { gatherCode } from "./_gather.ts";
 import addCode from "./scatter_add.wgsl" with { type: "text" };
 import clearCode from "./scatter_clear.wgsl" with { type: "text" };
@@ -25,7 +25,9 @@ export function wgslGather(
   const rows = table.shape[0]!, width = elements(table.shape.slice(1));
   if (width === 0 || elements(outputs[0]!.shape) === 0) return [];
   const code = gatherCode(table.dtype);
-  const parts = rows === 0 ? [{ start: 0, count: 0 }] : runs(rows, width * bytes, limits.maxBinding);
+  const parts = rows === 0
+    ? [{ start: 0, count: 0 }]
+    : runs(rows, width * bytes, bindingOf(table.dtype, limits.maxBinding));
   return runs(ids.shape[0]!, 4 * width, limits.maxBinding).flatMap((out) => {
     const target = window(out.start * width, out.count * width, 4);
     return parts.map((part, i) => {

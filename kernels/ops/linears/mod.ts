@@ -6,7 +6,7 @@ import { matmul, matmulAdd, type MatmulAttrs, sizes } from "../matmul/mod.ts";
 import { wasm } from "./wasm.ts";
 import { wgsl } from "./wgsl.ts";
 
-/** (x f32 `[T, K]`, weights `[Nᵢ, K]` in f32, bf16 or f16, of one dtype) → `x · weightᵢᵀ` f32 `[T, Nᵢ]` each. */
+/** (x f32 `[T, K]`, weights `[Nᵢ, K]` in f32, bf16, f16 or blocks, of one dtype) → `x · weightᵢᵀ` f32 `[T, Nᵢ]` each. */
 export const linearsOp: Op<Pick<MatmulAttrs, "steady">> = {
   name: "linears",
   infer([x, ...weights]) {
@@ -29,6 +29,7 @@ export const linearsOp: Op<Pick<MatmulAttrs, "steady">> = {
     const [x, ...weights] = inputs as [Tensor, ...Tensor[]];
     let dx: Tensor | null = null;
     for (const [i, weight] of weights.entries()) {
+      if (needs[i + 1]) check.trainable("linears", `weight ${i}`, weight);
       const d = douts[i];
       if (!needs[0] || !d) continue;
       dx = dx ? matmulAdd(run, d, weight, dx) : matmul(run, d, weight);

@@ -17,7 +17,7 @@ function launch(
     { weight, out },
   ) => [call.address(weight), call.address(out), weight.shape[0]!]);
   const n = layers.reduce((sum, { weight }) => sum + weight.shape[0]!, 0);
-  const work = BYTES[dtype] === 2 ? workspace(call, m * k * 4 * call.threads) : 0;
+  const work = dtype !== "f32" ? workspace(call, m * k * 4 * call.threads) : 0;
   const args = [address, m, k, DTYPE_CODE[dtype], work, layers.length, ...each];
   call.launch("linears_rows", args, n, rowsGrain(call.threads, { m, n, k }));
 }

@@ -1,5 +1,6 @@
 /** Text of the tiled product: an invocation keeps a block of the output in registers and walks along k by fours. */
-import type { DType } from "../../../core/tensor.ts";
+import { type DType, isBlocks } from "../../../core/tensor.ts";
+import { blockQuads, blockSingles } from "../_blocks.ts";
 import { remember } from "../_wgsl.ts";
 
 /** What the text depends on. Sizes are parameters; only what they are multiples of is in the text. */
@@ -52,6 +53,7 @@ function times<T>(count: number, make: (i: number) => T): T[] {
 
 /** A function `name(at: u32) -> vec4<f32>` of four entries from a multiple of four on, and the array's type. */
 export function quads(name: string, from: string, dtype: DType): { type: string; code: string } {
+  if (isBlocks(dtype)) return { type: "array<u32>", code: blockQuads(name, from, dtype) };
   switch (dtype) {
     case "bf16":
       return {
@@ -82,6 +84,7 @@ export function singles(name: string, from: string, dtype: DType): { type: strin
   if (dtype === "f32") {
     return { type: "array<f32>", code: `fn ${name}(at: u32) -> f32 { return ${from}[at]; }` };
   }
+  if (isBlocks(dtype)) return { type: "array<u32>", code: blockSingles(name, from, dtype) };
   const value = dtype === "bf16"
     ? "bitcast<f32>(select(w << 16u, w & 0xffff0000u, (at & 1u) == 1u))"
     : "unpack2x16float(w)[at & 1u]";

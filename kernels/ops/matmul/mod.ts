@@ -29,7 +29,8 @@ export interface MatmulSizes {
 export function sizes(op: string, inputs: readonly Spec[], attrs: MatmulAttrs): MatmulSizes {
   const a = check.input(op, inputs, 0), b = check.input(op, inputs, 1);
   check.dtype(op, "a", a, ["f32"]);
-  check.dtype(op, "b", b, check.WEIGHT_DTYPES);
+  check.dtype(op, "b", b, check.MATRIX_DTYPES);
+  check.blocks(op, "b", b);
   const rankA = a.shape.length, rankB = b.shape.length;
   if (rankA < 2 || rankA > 3 || (rankB !== 2 && rankB !== rankA)) {
     throw new ShapeError(
@@ -56,7 +57,7 @@ function outShape(inputs: readonly Spec[], s: MatmulSizes): readonly number[] {
   return inputs[0]!.shape.length === 3 ? [s.batch, s.m, s.n] : [s.m, s.n];
 }
 
-/** `a · b`: f32 `[M, K]` by `[K, N]` (f32, bf16 or f16), or batches of them. */
+/** `a · b`: f32 `[M, K]` by `[K, N]` (f32, bf16, f16 or blocks along its last axis), or batches of them. */
 export const matmulOp: Op<MatmulAttrs> = {
   name: "matmul",
   infer(inputs, attrs) {
@@ -70,6 +71,7 @@ export const matmulOp: Op<MatmulAttrs> = {
     const d = douts[0];
     if (!d) return [null, null];
     const { transA = false, transB = false } = attrs;
+    if (needs[1]) check.trainable("matmul", "b", b);
     if (needs[1] && a.shape.length !== b.shape.length) {
       throw new ShapeError(
         "matmul",

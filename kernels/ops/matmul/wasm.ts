@@ -1,5 +1,5 @@
 /** Products on the CPU: packed panels, or a few rows against a weight that is read once. */
-import { BYTES, type Tensor, type WasmCall } from "../../../core/tensor.ts";
+import { BLOCK, BYTES, type Tensor, type WasmCall } from "../../../core/tensor.ts";
 import { DTYPE_CODE, lines, type Wasm, workspace } from "../_wasm.ts";
 import { type MatmulAttrs, sizes } from "./mod.ts";
 
@@ -24,11 +24,13 @@ export interface Product {
   readonly transB: boolean;
   /** Dtype of `b`. */
   readonly code: number;
-  /** Bytes of an entry of `b`. */
+  /** Bytes of an entry of `b`; in blocks a part of the block's. */
   readonly size: number;
   readonly add: boolean;
   /** As a few rows, however many there are. */
   readonly steady?: boolean;
+  /** Columns worked, of the N that a row of `c` has; all of them if absent. */
+  readonly columns?: number;
 }
 
 /** Packs rows of `a` (panels of 4) or columns of `b` (panels of 8) in panels that lie one after another. */
@@ -56,8 +58,33 @@ function tileSize(m: number, n: number, threads: number): [number, number] {
   return [rows, columns];
 }
 
+/** Widens entries that are stored in blocks, whole rows of them. */
+function widen(
+  call: WasmCall,
+  { from, to, count, code }: Record<"from" | "to" | "count" | "code", number>,
+): void {
+  call.launch("widen", [from, to, code], count / BLOCK, Math.ceil(WORTH / 8 / BLOCK));
+}
+
+/** Products with a weight in blocks: some rows of it are widened at a time; all of it where it is not transposed. */
+function inBlocks(call: WasmCall, p: Product): void {
+  const { n, k, code, transB } = p, [rows, width] = transB ? [n, k] : [k, n];
+  const most = transB ? Math.max(64, Math.floor(PACKED / k / 64) * 64) : rows;
+  const to = call.scratch(Math.min(rows, most) * width * 4);
+  for (let start = 0; start < rows; start += most) {
+    const count = Math.min(most, rows - start);
+    widen(call, { from: p.b + start * width * p.size, to, count: count * width, code });
+    packed(
+      call,
+      transB
+        ? { ...p, b: to, c: p.c + start * 4, columns: count, code: 0, size: 4 }
+        : { ...p, b: to, code: 0, size: 4 },
+    );
+  }
+}
+
 function packed(call: WasmCall, p: Product): void {
-  const { m, n, k } = p;
+  const { m, k } = p, n = p.columns ?? p.n;
   const most = Math.max(64, Math.floor(PACKED / k / 64) * 64);
   const [blockM, blockN] = [Math.min(m, most), Math.min(n, most)];
   const bytesA = lines(Math.ceil(blockM / 4) * 4 * k * 4);
@@ -89,7 +116,7 @@ function packed(call: WasmCall, p: Product): void {
       const [tileM, tileN] = tileSize(rows, columns, call.threads);
       call.launch(
         "matmul_tiles",
-        [toA, toB, p.c + (i * n + j) * 4, rows, columns, k, n, p.add ? 1 : 0, tileM, tileN],
+        [toA, toB, p.c + (i * p.n + j) * 4, rows, columns, k, p.n, p.add ? 1 : 0, tileM, tileN],
         Math.ceil(rows / tileM) * Math.ceil(columns / tileN),
         Math.ceil(WORTH / (tileM * tileN * k)),
       );
@@ -114,10 +141,11 @@ export function multiply(call: WasmCall, p: Product): void {
   if (k === 0) {
     if (!p.add) call.launch("clear", [p.c], m * n * 4, m * n * 4);
   } else if ((m <= FEW_ROWS || p.steady) && !p.transA && p.transB) {
-    const work = p.size === 2 ? workspace(call, m * k * 4 * call.threads) : 0;
+    const work = p.code !== 0 ? workspace(call, m * k * 4 * call.threads) : 0;
     const args = [p.a, p.b, p.c, m, k, k, n, p.code, p.add ? 1 : 0, work];
     call.launch("matmul_rows", args, n, rowsGrain(call.threads, p));
-  } else packed(call, p);
+  } else if (p.code > DTYPE_CODE.u8) inBlocks(call, p);
+  else packed(call, p);
 }
 
 function all(

@@ -1,6 +1,6 @@
 /** Matrix products on WebGPU: which kernel, and in which blocks where a binding cannot cover a matrix. */
 import { BYTES, type DType, type Spec, type WgslLimits, type WgslPass } from "../../../core/tensor.ts";
-import { fold, inputWindow, outputWindow, runs, u32, window } from "../_wgsl.ts";
+import { bindingOf, fold, inputWindow, outputWindow, runs, u32, window } from "../_wgsl.ts";
 import { FEW_COLUMNS, fewCode } from "./_few.ts";
 import { tileCode, type TileShape } from "./_tile.ts";
 import { type MatmulAttrs, type MatmulSizes, sizes } from "./mod.ts";
@@ -28,9 +28,11 @@ function tileShape(m: number, n: number): TileShape {
 function cut(
   s: MatmulSizes,
   attrs: MatmulAttrs,
-  { bytes, limits }: { bytes: number; limits: WgslLimits },
+  { dtype, limits }: { dtype: DType; limits: WgslLimits },
 ): Part[] {
-  const { transA = false, transB = false } = attrs, most = limits.maxBinding;
+  const { transA = false, transB = false } = attrs,
+    bytes = BYTES[dtype],
+    most = bindingOf(dtype, limits.maxBinding);
   const whole = (count: number): Run[] => [{ start: 0, count }];
   const batches = Math.max(s.m * s.k * 4, s.k * s.n * bytes, s.m * s.n * 4) * s.batch <= most - 256
     ? runs(s.batch, 1, limits.maxWorkgroups + 256)
@@ -122,7 +124,7 @@ function passes(
   const tall = found.sharedB && !attrs.transA;
   const s = tall ? { ...found, batch: 1, m: found.batch * found.m, sharedB: false } : found;
   if (s.batch * s.m * s.n === 0 || (accumulate && s.k === 0)) return [];
-  return cut(s, attrs, { bytes: BYTES[dtype], limits })
+  return cut(s, attrs, { dtype, limits })
     .map((part) => product({ s, attrs, dtype }, part, accumulate || part.k.start > 0));
 }
 

@@ -86,7 +86,27 @@ fn widen(halves: v128) -> v128 {
     v128_or(value, sign)
 }
 
+/// Widens four halves, each in the upper bits of its lane; what lies below them is left out. No infinities: they are 65536 and
+/// more here, which no weight is.
+#[inline(always)]
+pub fn widen_high(halves: v128) -> v128 {
+    // Shifting the sign along leaves ones between it and the exponent, which the mask takes out.
+    let value = v128_and(i32x4_shr(halves, 3), u32x4_splat(0x8fff_e000));
+    f32x4_mul(value, f32x4_splat(5.192_296_9e33))
+}
+
 impl Element for F16 {
+    // As of `Bf16`: entries of even index, then those of odd index.
+    #[inline(always)]
+    unsafe fn half8(p: *const F16, half: usize) -> v128 {
+        let pairs = unsafe { v128_load(p as *const v128) };
+        widen_high(if half == 0 { i32x4_shl(pairs, 16) } else { pairs })
+    }
+    const ARRANGED: bool = true;
+    #[inline(always)]
+    unsafe fn arrange8(from: *const f32, to: *mut f32) {
+        unsafe { Bf16::arrange8(from, to) }
+    }
     #[inline(always)]
     unsafe fn load4(p: *const F16) -> v128 {
         widen(unsafe { u32x4_load_extend_u16x4(p as *const u16) })
@@ -126,7 +146,7 @@ pub fn to_f16(x: f32) -> u16 {
     sign | units as u16
 }
 
-/// Calls `$f::<T>($args)` with T as a dtype code says: 0 f32, 1 bf16, 2 f16.
+/// Calls `$f::<T>($args)` with T as a dtype code says: 0 f32, 1 bf16, 2 f16. Blocks have codes from 5 on, see `blocks`.
 #[macro_export]
 macro_rules! by_dtype {
     ($code:expr, $f:ident($($arg:expr),* $(,)?)) => {

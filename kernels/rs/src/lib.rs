@@ -6,6 +6,7 @@
 #![cfg_attr(target_feature = "atomics", feature(stdarch_wasm_atomic_wait))]
 #![allow(clippy::missing_safety_doc)]
 
+mod blocks;
 mod dtype;
 mod kernels;
 mod memory;

@@ -8,6 +8,7 @@ pub static KERNELS: &[(&str, Kernel)] = &[
     ("matmul_tiles", matmul::tiles),
     ("matmul_rows", matmul::rows),
     ("linears_rows", matmul::linears),
+    ("widen", matmul::widen),
     ("attention", attention::forward),
     ("attention_grad", attention_grad::backward),
     ("merge", attention_grad::merge),

@@ -42,6 +42,12 @@ const lookups: OpCases<None> = {
     ...(["f32", "bf16", "f16", "i32"] as const).flatMap((dtype) =>
       TABLES.flatMap(([table, count]) => looked(table, dtype, count))
     ),
+    ...(["q8_0", "q4_0", "q4_1"] as const).map((dtype) => ({
+      name: `9 of [7, 96] in ${dtype}, some outside`,
+      inputs: inputs(normal([7, 96], dtype), integers([9], -2, 9)),
+      attrs: {},
+      tolerance: { entry: 2e-7 },
+    })),
     {
       name: "ids at the ends of 32 bits",
       inputs: inputs(normal([3, 2]), exactly([4], [2 ** 31 - 1, -(2 ** 31), -1, 2], "i32")),
@@ -72,6 +78,11 @@ const lookups: OpCases<None> = {
     {
       name: "a table of three axes",
       inputs: [{ shape: [3, 2, 2], dtype: "f32" }, { shape: [4], dtype: "i32" }],
+      attrs: {},
+    },
+    {
+      name: "rows that are no whole blocks",
+      inputs: [{ shape: [3, 16], dtype: "q4_1" }, { shape: [4], dtype: "i32" }],
       attrs: {},
     },
     { name: "bytes", inputs: [{ shape: [3], dtype: "u8" }, { shape: [4], dtype: "i32" }], attrs: {} },

@@ -1,4 +1,5 @@
 /** Products: every transpose, batches, weight dtypes, sizes around the tiles. */
+import type { BlockDType } from "../../../core/tensor.ts";
 import { linearsOp } from "../../../kernels/ops/linears/mod.ts";
 import { matmulAddOp, type MatmulAttrs, matmulOp } from "../../../kernels/ops/matmul/mod.ts";
 import type { AnyOpCases, OpCase, OpCases } from "../op_cases.ts";
@@ -11,6 +12,8 @@ const TRANSPOSES: readonly MatmulAttrs[] = [
   { transA: true },
   { transA: true, transB: true },
 ];
+
+const BLOCKS: readonly BlockDType[] = ["q8_0", "q4_0", "q4_1"];
 
 type Sizes = readonly [m: number, k: number, n: number];
 
@@ -84,6 +87,24 @@ function narrow(dtype: "bf16" | "f16"): OpCase<MatmulAttrs>[] {
   );
 }
 
+/** A weight in blocks has no gradient, what it is multiplied with has one. */
+function inBlocks(dtype: BlockDType): OpCase<MatmulAttrs>[] {
+  const sizes: readonly Sizes[] = [[1, 576, 5], [2, 96, 130], [3, 32, 1], [7, 64, 33], [30, 160, 66]];
+  const columns: readonly Sizes[] = [[1, 5, 64], [33, 17, 96]];
+  return [
+    ...sizes.map((size) => ({ size, attrs: { transB: true } })),
+    ...columns.map((size) => ({ size, attrs: {} })),
+  ].map(({ size, attrs }) => {
+    const { a, b } = shapes(size, attrs);
+    return {
+      name: `${words(attrs)} of ${size.join(" × ")} with b in ${dtype}`,
+      inputs: inputs(normal(a), normal(b, dtype)),
+      attrs,
+      gradient: [0],
+    };
+  });
+}
+
 function empty(attrs: MatmulAttrs): OpCase<MatmulAttrs>[] {
   const sizes: readonly Sizes[] = [[0, 3, 4], [3, 0, 4], [3, 4, 0]];
   return sizes.map((size) => {
@@ -104,6 +125,7 @@ const products: OpCases<MatmulAttrs> = {
     ...TRANSPOSES.flatMap((attrs) => [...plain(attrs), ...batched(attrs), ...empty(attrs)]),
     ...narrow("bf16"),
     ...narrow("f16"),
+    ...BLOCKS.flatMap(inBlocks),
     {
       name: "an empty batch",
       inputs: inputs(normal([0, 3, 4]), normal([0, 4, 2])),
@@ -132,6 +154,16 @@ const products: OpCases<MatmulAttrs> = {
     },
   ],
   refusals: [
+    {
+      name: "rows that are no whole blocks",
+      inputs: [{ shape: [2, 48], dtype: "f32" }, { shape: [5, 48], dtype: "q8_0" }],
+      attrs: { transB: true },
+    },
+    {
+      name: "a in blocks",
+      inputs: [{ shape: [2, 32], dtype: "q4_0" }, { shape: [5, 32], dtype: "f32" }],
+      attrs: { transB: true },
+    },
     {
       name: "inner sizes that differ",
       inputs: [{ shape: [2, 3], dtype: "f32" }, { shape: [4, 5], dtype: "f32" }],
@@ -185,6 +217,13 @@ const sums: OpCases<MatmulAttrs> = {
       inputs: inputs(normal([5, 33]), normal([33, 17], "bf16"), normal([5, 17])),
       attrs: {},
     },
+    ...BLOCKS.flatMap((dtype) =>
+      [1, 5, 40].map((rows) => ({
+        name: `${rows} rows with b in ${dtype}`,
+        inputs: inputs(normal([rows, 64]), normal([17, 64], dtype), normal([rows, 17])),
+        attrs: { transB: true },
+      }))
+    ),
   ],
   refusals: [
     {
@@ -226,14 +265,24 @@ const LAYERS: readonly (readonly [number, number, readonly number[]])[] = [
 const layers: OpCases<Record<never, never>> = {
   op: linearsOp,
   reference: linears,
-  cases: (["f32", "bf16", "f16"] as const).flatMap((dtype) =>
-    LAYERS.map(([m, k, columns]) => ({
-      name: `${m} × ${k} by ${columns.join(", ")} columns in ${dtype}`,
-      inputs: inputs(normal([m, k]), ...columns.map((n) => normal([n, k], dtype))),
-      attrs: {},
-      gradient: [0, ...columns.keys().map((i) => i + 1)],
-    }))
-  ),
+  cases: [
+    ...(["f32", "bf16", "f16"] as const).flatMap((dtype) =>
+      LAYERS.map(([m, k, columns]) => ({
+        name: `${m} × ${k} by ${columns.join(", ")} columns in ${dtype}`,
+        inputs: inputs(normal([m, k]), ...columns.map((n) => normal([n, k], dtype))),
+        attrs: {},
+        gradient: [0, ...columns.keys().map((i) => i + 1)],
+      }))
+    ),
+    ...BLOCKS.flatMap((dtype) =>
+      ([[1, 192, [192, 64, 64]], [5, 64, [17, 3]], [33, 96, [66, 1]]] as const).map(([m, k, columns]) => ({
+        name: `${m} × ${k} by ${columns.join(", ")} columns in ${dtype}`,
+        inputs: inputs(normal([m, k]), ...columns.map((n) => normal([n, k], dtype))),
+        attrs: {},
+        gradient: [0],
+      }))
+    ),
+  ],
   refusals: [
     { name: "no weight", inputs: [{ shape: [2, 3], dtype: "f32" }], attrs: {} },
     {

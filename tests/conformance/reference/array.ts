@@ -3,11 +3,13 @@ import {
   BYTES,
   type DType,
   elements,
-  type HostTensor,
+  isBlocks,
   type Shape,
   type Spec,
+  type StoredTensor,
   type TypedArray,
 } from "../../../core/tensor.ts";
+import { fromBlocks, toBlocks } from "./blocks.ts";
 
 /** A tensor in plain memory, its elements widened to doubles; they are values of `dtype` unless stated. */
 export interface HostArray extends Spec {
@@ -54,12 +56,15 @@ export function round(value: number, dtype: DType): number {
       return value | 0;
     case "u8":
       return value & 0xff;
-    default:
+    case "bf16":
+    case "f16":
       return fromBits(toBits(Math.fround(value), dtype), dtype);
+    default:
+      throw new RangeError(`Cannot round one number to ${dtype}: expected a block of them`);
   }
 }
 
-/** The array as a backend reads it back: bf16 and f16 as their bits. */
+/** The array as a backend reads it back: bf16 and f16 as their bits, blocks as their bytes. */
 export function toTyped({ data, dtype }: HostArray): TypedArray {
   switch (dtype) {
     case "f32":
@@ -68,13 +73,17 @@ export function toTyped({ data, dtype }: HostArray): TypedArray {
       return Int32Array.from(data);
     case "u8":
       return Uint8Array.from(data);
-    default:
+    case "bf16":
+    case "f16":
       return Uint16Array.from(data, (value) => toBits(Math.fround(value), dtype));
+    default:
+      return toBlocks(data, dtype);
   }
 }
 
 /** What a backend read, as an array. */
 export function fromTyped(typed: TypedArray, { shape, dtype }: Spec): HostArray {
+  if (isBlocks(dtype)) return { shape, dtype, data: fromBlocks(typed as Uint8Array, dtype) };
   const data = dtype === "bf16" || dtype === "f16"
     ? Float64Array.from(typed, (bits) => fromBits(bits, dtype))
     : Float64Array.from(typed);
@@ -82,14 +91,15 @@ export function fromTyped(typed: TypedArray, { shape, dtype }: Spec): HostArray 
 }
 
 /** The array as a file holds it. */
-export function toHost(from: HostArray): HostTensor {
+export function toHost(from: HostArray): StoredTensor {
   const typed = toTyped(from);
   const bytes = new Uint8Array(typed.buffer, typed.byteOffset, typed.byteLength);
   return { shape: from.shape, dtype: from.dtype, bytes };
 }
 
 /** A file's tensor as an array of a backend's dtype: values kept, rounded where the dtype is narrower. */
-export function fromHost({ bytes, dtype, shape }: HostTensor, to: DType): HostArray {
+export function fromHost({ bytes, dtype, shape }: StoredTensor, to: DType): HostArray {
+  if (isBlocks(dtype)) return { shape, dtype: to, data: fromBlocks(bytes, dtype) };
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), size = BYTES[dtype];
   const get: Record<typeof dtype, (at: number) => number> = {
     f64: (at) => view.getFloat64(at, true),

@@ -1,6 +1,7 @@
 //! Matrix products of packed panels, and of a few rows with a weight.
 
-use crate::by_dtype;
+use crate::blocks::{BLOCK, Blocks, all_block_dots, block_sums, widen_blocks};
+use crate::{by_blocks, by_dtype};
 use crate::dtype::Element;
 use crate::kernels::dots::all_dots;
 use crate::pool::Args;
@@ -178,7 +179,43 @@ unsafe fn edge(
 /// Arguments: a, weight, c, M, K, stride of a, stride of c, dtype of the weight, whether to add to c, working memory of
 /// `M · K` f32 a thread.
 pub unsafe fn rows(args: Args, begin: usize, end: usize, thread: usize) {
-    unsafe { by_dtype!(args.size(7), rows_of(args, begin, end, thread)) }
+    unsafe {
+        match args.size(7) {
+            code if code >= 5 => by_blocks!(code, rows_of_blocks(args, begin, end, thread)),
+            code => by_dtype!(code, rows_of(args, begin, end, thread)),
+        }
+    }
+}
+
+unsafe fn rows_of_blocks<B: Blocks>(args: Args, begin: usize, end: usize, thread: usize) {
+    let (m, depth, c_stride) = (args.size(3), args.size(4), args.size(6));
+    unsafe {
+        let a = (args.input::<f32>(0), args.size(5));
+        let sums = summed::<B>(a, m, depth, args.output::<f32>(9).wrapping_add(thread * m * depth));
+        let (b, c) = (args.input::<u8>(1).add(begin * (depth / BLOCK * B::BYTES)), args.output::<f32>(2).add(begin));
+        all_block_dots::<B>((m, end - begin, depth), a, sums, b, (c, c_stride), args.flag(8));
+    }
+}
+
+/// The sums of the blocks of some rows in `own`, where a type of block needs them.
+#[inline(always)]
+unsafe fn summed<B: Blocks>(a: (*const f32, usize), m: usize, depth: usize, own: *mut f32) -> *const f32 {
+    if B::LEAST {
+        unsafe { block_sums(a, m, depth / BLOCK, own) };
+    }
+    own
+}
+
+/// Widens blocks; items are blocks. Arguments: source, target, dtype.
+pub unsafe fn widen(args: Args, begin: usize, end: usize, _thread: usize) {
+    unsafe { by_blocks!(args.size(2), widen_some(args, begin, end)) }
+}
+
+unsafe fn widen_some<B: Blocks>(args: Args, begin: usize, end: usize) {
+    unsafe {
+        let (from, to) = (args.input::<u8>(0).add(begin * B::BYTES), args.output::<f32>(1).add(begin * BLOCK));
+        widen_blocks::<B>(from, to, end - begin);
+    }
 }
 
 unsafe fn rows_of<T: Element>(args: Args, begin: usize, end: usize, thread: usize) {
@@ -195,24 +232,49 @@ unsafe fn rows_of<T: Element>(args: Args, begin: usize, end: usize, thread: usiz
 /// Arguments: a `[M, K]`, M, K, dtype of the weights, working memory of `M · K` f32 a thread, how many weights; then for
 /// each: weight, result, N.
 pub unsafe fn linears(args: Args, begin: usize, end: usize, thread: usize) {
-    unsafe { by_dtype!(args.size(3), linears_of(args, begin, end, thread)) }
+    unsafe {
+        match args.size(3) {
+            code if code >= 5 => by_blocks!(code, linears_of_blocks(args, begin, end, thread)),
+            code => by_dtype!(code, linears_of(args, begin, end, thread)),
+        }
+    }
+}
+
+unsafe fn linears_of_blocks<B: Blocks>(args: Args, begin: usize, end: usize, thread: usize) {
+    let (m, depth) = (args.size(1), args.size(2));
+    unsafe {
+        let a = (args.input::<f32>(0), depth);
+        let sums = summed::<B>(a, m, depth, args.output::<f32>(4).wrapping_add(thread * m * depth));
+        each_layer(args, begin, end, |weight, out, j, n, count| {
+            let weight = (weight as *const u8).add(j * (depth / BLOCK * B::BYTES));
+            all_block_dots::<B>((m, count, depth), a, sums, weight, (out.add(j), n), false);
+        });
+    }
+}
+
+/// Calls `f(weight, result, first column, N, columns)` for the part of each layer that lies in `begin … end − 1`.
+#[inline(always)]
+unsafe fn each_layer(args: Args, begin: usize, end: usize, f: impl Fn(usize, *mut f32, usize, usize, usize)) {
+    let mut first = 0;
+    for i in 0..args.size(5) {
+        let at = 6 + 3 * i;
+        let (weight, out, n) = (args.size(at), args.output::<f32>(at + 1), args.size(at + 2));
+        let (from, to) = (begin.max(first), end.min(first + n));
+        if from < to {
+            f(weight, out, from - first, n, to - from);
+        }
+        first += n;
+    }
 }
 
 unsafe fn linears_of<T: Element>(args: Args, begin: usize, end: usize, thread: usize) {
     let (m, depth) = (args.size(1), args.size(2));
     unsafe {
         let a = arranged::<T>((args.input(0), depth), m, depth, args.output::<f32>(4).wrapping_add(thread * m * depth));
-        let mut first = 0;
-        for i in 0..args.size(5) {
-            let at = 6 + 3 * i;
-            let (weight, out, n) = (args.input::<T>(at), args.output::<f32>(at + 1), args.size(at + 2));
-            let (from, to) = (begin.max(first), end.min(first + n));
-            if from < to {
-                let j = from - first;
-                all_dots((m, to - from, depth), a, (weight.add(j * depth), depth), (out.add(j), n), false);
-            }
-            first += n;
-        }
+        each_layer(args, begin, end, |weight, out, j, n, count| {
+            let weight = (weight as *const T).add(j * depth);
+            all_dots((m, count, depth), a, (weight, depth), (out.add(j), n), false);
+        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! Kernels that move rows.
 
-use crate::by_dtype;
+use crate::blocks::{BLOCK, Blocks, widen_blocks};
+use crate::{by_blocks, by_dtype};
 use crate::dtype::Element;
 use crate::pool::Args;
 use crate::simd::*;
@@ -24,7 +25,24 @@ pub unsafe fn gather(args: Args, begin: usize, end: usize, _thread: usize) {
     unsafe {
         match args.size(5) {
             3 => gather_words(args, begin, end),
+            code if code >= 5 => by_blocks!(code, gather_blocks(args, begin, end)),
             code => by_dtype!(code, gather_rows(args, begin, end)),
+        }
+    }
+}
+
+unsafe fn gather_blocks<B: Blocks>(args: Args, begin: usize, end: usize) {
+    let (table, ids, out) = (args.input::<u8>(0), args.input::<i32>(1), args.output::<f32>(2));
+    let (rows, n) = (args.size(3), args.size(4));
+    for t in begin..end {
+        unsafe {
+            let id = *ids.add(t) as u32 as usize;
+            let out = out.add(t * n);
+            if id < rows {
+                widen_blocks::<B>(table.add(id * (n / BLOCK * B::BYTES)), out, n / BLOCK);
+            } else {
+                core::ptr::write_bytes(out, 0, n);
+            }
         }
     }
 }
