@@ -74,7 +74,21 @@ export { type FoundTensor, inspect, type Inspection } from "./core/inspect.ts";
 
 // Decoding.
 export { Acceptance, type AcceptanceRates } from "./core/decode/acceptance.ts";
-export { decode, type DecodeOptions, type DecodeRound, type Draft } from "./core/decode/decode.ts";
+export { decode } from "./core/decode/decode.ts";
+export type { TokenLogprobs } from "./core/decode/logprobs.ts";
+export type {
+  DecodeOptions,
+  DecodeRound,
+  Draft,
+  LoopOptions,
+  SequenceOptions,
+} from "./core/decode/options.ts";
+export {
+  Scheduler,
+  type SchedulerOptions,
+  type SchedulerRequest,
+  type SchedulerStats,
+} from "./core/decode/scheduler.ts";
 export type { Sampling, Uniform } from "./core/decode/sampling.ts";
 
 // Stages.

@@ -139,3 +139,15 @@ export class AbortedError extends SpeculatorsError {
     super("E_ABORTED", message, options);
   }
 }
+
+/** There is too much to do already. */
+export class BusyError extends SpeculatorsError {
+  /**
+   * Makes the error.
+   *
+   * @param what what was not taken
+   */
+  constructor(what: string, message: string, options?: ErrorOptions) {
+    super("E_BUSY", `Cannot take "${what}": ${message}`, options);
+  }
+}

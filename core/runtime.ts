@@ -15,6 +15,8 @@ import type { Backend, Run, Tensor } from "./tensor.ts";
 export interface CoreOps extends TapeOps, OptimizerOps {
   /** Index of the largest entry of each row: f32 `[T, V]` → i32 `[T]`. */
   argmax(run: Run, x: Tensor): Tensor;
+  /** Rows of a table by number: `[V, H]` or `[V]`, ids i32 `[T]` → `[T, H]` or `[T]`. */
+  gather(run: Run, table: Tensor, ids: Tensor): Tensor;
   /** Joins tensors along an axis. */
   concat(run: Run, inputs: readonly Tensor[], axis: number): Tensor;
   /** Cuts a part out of an axis. */

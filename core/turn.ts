@@ -25,3 +25,8 @@ export async function turn(signal?: AbortSignal): Promise<void> {
   }
   if (signal?.aborted) throw new AbortedError();
 }
+
+/** Lets whoever waits for a file or a connection go on: some microseconds, unlike {@linkcode turn}, which signals need. */
+export function breathe(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

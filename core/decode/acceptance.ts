@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { DecodeRound } from "./options.ts";
+
 /** Rates of a number of rounds. */
 export interface AcceptanceRates {
   /** Passes of the verifier that checked a proposal. */
@@ -28,13 +30,27 @@ export class Acceptance {
   #accepted = 0;
   readonly #perPosition: number[] = [];
 
-  /** Counts a round that proposed `drafted` tokens, of which the first `accepted` were taken. */
-  add(drafted: number, accepted: number): void {
+  /**
+   * Counts a round that proposed `drafted` tokens, of which the first `accepted` were taken.
+   *
+   * @param positions how many positions they were for: fewer than tokens where they were a tree
+   */
+  add(drafted: number, accepted: number, positions: number = drafted): void {
     this.#rounds++;
     this.#drafted += drafted;
     this.#accepted += accepted;
-    while (this.#perPosition.length < drafted) this.#perPosition.push(0);
+    while (this.#perPosition.length < positions) this.#perPosition.push(0);
     for (let i = 0; i < accepted; i++) this.#perPosition[i]!++;
+  }
+
+  /** Counts a round of decoding, if anything was proposed in it. */
+  count({ proposed, accepted, positions }: DecodeRound): void {
+    if (proposed.length > 0) this.add(proposed.length, accepted, positions);
+  }
+
+  /** How often each position was accepted. */
+  perPosition(): readonly number[] {
+    return this.#perPosition.slice();
   }
 
   /** The rates so far. */

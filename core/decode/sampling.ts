@@ -1,6 +1,5 @@
 /**
- * From logits to a token: temperature, top-k, top-p; and the acceptance of a proposed token such that what comes out is
- * distributed as the verifier's own samples.
+ * From logits to a token: temperature, top-k, top-p.
  *
  * @module
  */
@@ -60,21 +59,4 @@ export function draw(weights: Float64Array, uniform: Uniform): number {
     if ((left -= w) < 0) return i;
   }
   return last; // rounding left a crumb
-}
-
-/**
- * Accepts or replaces one proposed token so that the outcome is distributed as `p` (Leviathan et al. 2023, arXiv
- * 2211.17192, for a draft that puts all its mass on the token it proposes): accept with probability p(token), otherwise
- * draw from p without it.
- */
-export function acceptOrDraw(
-  p: Float64Array,
-  token: number,
-  uniform: Uniform,
-): { readonly accepted: boolean; readonly token: number } {
-  const chance = p[token] ?? 0;
-  if (uniform() < chance) return { accepted: true, token };
-  const rest = p.slice();
-  if (token >= 0 && token < rest.length) rest[token] = 0;
-  return { accepted: false, token: draw(rest, uniform) };
 }

@@ -93,7 +93,7 @@ class LocalAuthor implements Author {
       ...(signal ? { signal } : {}),
     });
     for await (const round of rounds) {
-      if (round.proposed.length > 0) this.#acceptance.add(round.proposed.length, round.accepted);
+      this.#acceptance.count(round);
       written.push(...round.tokens);
     }
     return {

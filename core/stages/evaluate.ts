@@ -156,7 +156,7 @@ async function write(
   let start = 0;
   for await (const round of decode(model, prompt, options)) {
     if (tokens.length === 0) start = performance.now();
-    if (round.proposed.length > 0) acceptance?.add(round.proposed.length, round.accepted);
+    acceptance?.count(round);
     tokens.push(...round.tokens);
   }
   return { tokens, seconds: (performance.now() - start) / 1000 };

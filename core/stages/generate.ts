@@ -83,7 +83,7 @@ export async function* generate(options: GenerateOptions, runtime: Runtime): Sta
   });
   for await (const round of rounds) {
     if (tokens.length === 0) start = performance.now();
-    if (round.proposed.length > 0) acceptance.add(round.proposed.length, round.accepted);
+    acceptance.count(round);
     tokens.push(...round.tokens);
     const accepted = Math.min(round.accepted, round.tokens.length);
     if (accepted > 0) yield piece(round.tokens.slice(0, accepted), true);
