@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { CastOps } from "./compute_dtype.ts";
 import type { SelectVocabulary } from "./data/vocabulary.ts";
 import type { Dequantise } from "./formats/gguf.ts";
 import type { OptimizerOps } from "./optim.ts";
@@ -12,7 +13,7 @@ import type { TapeOps } from "./tape.ts";
 import type { Backend, Run, Tensor } from "./tensor.ts";
 
 /** The ops that the core's own loops need; the module `kernels/ops/mod.ts` is one such set as it is. */
-export interface CoreOps extends TapeOps, OptimizerOps {
+export interface CoreOps extends TapeOps, OptimizerOps, CastOps {
   /** Index of the largest entry of each row: f32 `[T, V]` → i32 `[T]`. */
   argmax(run: Run, x: Tensor): Tensor;
   /** Rows of a table by number: `[V, H]` or `[V]`, ids i32 `[T]` → `[T, H]` or `[T]`. */

@@ -33,6 +33,40 @@ interface Call {
   readonly grad: ((run: Run, douts: readonly (Tensor | null)[]) => (Tensor | null)[]) | undefined;
 }
 
+/** Runs a part of a model, see {@linkcode Tape.part}. */
+export type Part = (part: (run: Run) => Tensor[]) => Tensor[];
+
+/**
+ * What {@linkcode Tape.part} may keep. One serves all steps of a training: it learns how much parts take.
+ *
+ * A part is kept where what is alive, the gradients by all watched tensors, and the largest part so far twice over (once
+ * kept, once for another that is computed again) fit the limit. The first is not kept, as nothing is known of it. The
+ * limit is no guarantee: what a step needs whatever is kept may be more.
+ */
+export class MemoryBudget {
+  readonly #limit: number;
+  #largest: number | null = null;
+
+  /** @param limit bytes that may be alive on the backend */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** Whether a part may be kept beside what is needed otherwise. */
+  hasRoom(needed: number): boolean {
+    return this.#largest !== null && needed + 2 * this.#largest <= this.#limit;
+  }
+
+  /** Takes in what a part took. */
+  learn(bytes: number): void {
+    this.#largest = Math.max(this.#largest ?? 0, bytes);
+  }
+}
+
+function isFloat({ dtype }: Tensor): boolean {
+  return dtype !== "i32" && dtype !== "u8";
+}
+
 function fail(verb: string, op: string, found: string, hint: string): SpeculatorsError {
   return new SpeculatorsError("E_TAPE", `Cannot ${verb} "${op}": ${found}`, { hint });
 }
@@ -51,18 +85,28 @@ export class Tape implements Disposable {
   /** Tensors that a gradient rule may look at: these must not change. */
   readonly #saved = new Set<Tensor>();
   readonly #kept = new Set<Tensor>();
+  readonly #budget: MemoryBudget | null;
+  #watched = 0;
   #calls: Call[] = [];
   #spent = false;
 
-  /** A new tape; one serves one call of {@linkcode Tape.gradients}. */
-  constructor(backend: Backend, ops: TapeOps) {
+  /**
+   * A new tape; one serves one call of {@linkcode Tape.gradients}.
+   *
+   * @param budget what {@linkcode Tape.part} goes by: it keeps everything if absent
+   */
+  constructor(backend: Backend, ops: TapeOps, budget: MemoryBudget | null = null) {
     this.#backend = backend;
     this.#ops = ops;
+    this.#budget = budget;
   }
 
   /** Marks tensors whose gradients will be asked for. Call it before they are used. */
   watch(tensors: Tensor | Iterable<Tensor>): this {
-    for (const tensor of Symbol.iterator in tensors ? tensors : [tensors]) this.#tracked.add(tensor);
+    for (const tensor of Symbol.iterator in tensors ? tensors : [tensors]) {
+      this.#tracked.add(tensor);
+      this.#watched += 4 * elements(tensor.shape);
+    }
     return this;
   }
 
@@ -95,6 +139,46 @@ export class Tape implements Disposable {
     return outputs;
   };
 
+  /**
+   * Runs a part of a model whose inner tensors need not be kept: where the budget has no room for them they are freed,
+   * and computed once more on the way back. The gradients are the same to the bit if, of all tensors whose gradient is
+   * wanted, each meets the part in one place (or two).
+   *
+   * @param part computes outputs from tensors that are there; called twice, it must do the same, and leave nothing but
+   * its outputs behind
+   */
+  readonly part: Part = (part) => {
+    const budget = this.#budget, { live } = this.#backend.memory();
+    if (!budget) return part(this.run);
+    if (!budget.hasRoom(live + this.#watched)) return this.#passing(part, budget);
+    const outputs = part(this.run);
+    budget.learn(this.#backend.memory().live - live);
+    return outputs;
+  };
+
+  /** A part of which only the outputs are kept. */
+  #passing(part: (run: Run) => Tensor[], budget: MemoryBudget): Tensor[] {
+    const backend = this.#backend, before = backend.memory().live, used = new Set<Tensor>();
+    using scope = backend.scope();
+    const outputs = part((op, inputs, attrs) => {
+      for (const tensor of inputs) if (this.#tracked.has(tensor)) used.add(tensor);
+      return backend.run(op, inputs, attrs);
+    });
+    budget.learn(backend.memory().live - before);
+    for (const tensor of outputs) scope.keep(tensor);
+    const inputs = [...used];
+    if (inputs.length === 0) return outputs;
+    for (const tensor of outputs) if (isFloat(tensor)) this.#tracked.add(tensor);
+    for (const tensor of [...inputs, ...outputs]) this.#saved.add(tensor);
+    const grad = (_run: Run, douts: readonly (Tensor | null)[]) => {
+      const again = new Tape(backend, this.#ops).watch(inputs), found = part(again.run);
+      const seeds = found.flatMap((tensor, i) => douts[i] ? [[tensor, douts[i]] as const] : []);
+      return again.#backwards(seeds, inputs);
+    };
+    this.#calls.push({ op: "part", inputs, outputs, needs: inputs.map(() => true), grad });
+    return outputs;
+  }
+
   #record<A extends Attrs>(
     op: Op<A>,
     inputs: readonly Tensor[],
@@ -102,7 +186,7 @@ export class Tape implements Disposable {
     outputs: readonly Tensor[],
     needs: readonly boolean[],
   ): void {
-    const floating = outputs.filter((tensor) => tensor.dtype !== "i32" && tensor.dtype !== "u8");
+    const floating = outputs.filter(isFloat);
     if (floating.length === 0) return; // an argmax, say: nothing flows back through it
     for (const tensor of floating) this.#tracked.add(tensor);
     for (const tensor of [...inputs, ...outputs]) this.#saved.add(tensor);
@@ -134,12 +218,22 @@ export class Tape implements Disposable {
    */
   gradientsIfAny(loss: Tensor, wrt: readonly Tensor[]): (Tensor | null)[] {
     this.#checkCall(loss, wrt);
+    const one = this.#backend.from(Float32Array.of(1), loss.shape);
+    return this.#backwards([[loss, one]], wrt, true);
+  }
+
+  /** Goes back from tensors with their gradients. */
+  #backwards(
+    seeds: readonly (readonly [Tensor, Tensor])[],
+    wrt: readonly Tensor[],
+    owned = false,
+  ): (Tensor | null)[] {
     this.#spent = true;
-    const spared = new Set([...this.#kept, ...wrt, loss]);
+    const spared = new Set([...this.#kept, ...wrt, ...seeds.map(([tensor]) => tensor)]);
     const store = new GradientStore(this.#backend, this.#ops.addOp, new Set(wrt));
     const calls = this.#calls;
     try {
-      store.add(loss, this.#backend.from(Float32Array.of(1), loss.shape), true);
+      for (const [tensor, gradient] of seeds) store.add(tensor, gradient, owned);
       for (let call = calls.pop(); call; call = calls.pop()) this.#goBack(call, store, spared);
       return store.results(wrt);
     } catch (error) {
@@ -191,8 +285,7 @@ export class Tape implements Disposable {
     });
     store.release([...found, ...douts]);
     for (const tensor of call.outputs) {
-      const integer = tensor.dtype === "i32" || tensor.dtype === "u8";
-      if (integer || elements(tensor.shape) === 1 || spared.has(tensor)) continue;
+      if (!isFloat(tensor) || elements(tensor.shape) === 1 || spared.has(tensor)) continue;
       if (!call.inputs.includes(tensor)) store.free(tensor);
     }
   }

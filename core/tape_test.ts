@@ -5,7 +5,7 @@ import { randomOf } from "../tests/conformance/random.ts";
 import { array } from "../tests/conformance/reference/array.ts";
 import { ReferenceBackend } from "../tests/conformance/reference/backend.ts";
 import { ShapeError, SpeculatorsError } from "./errors.ts";
-import { Tape } from "./tape.ts";
+import { MemoryBudget, type Part, Tape } from "./tape.ts";
 import type { Backend, GradCall, Op, Run, Tensor } from "./tensor.ts";
 
 const { add, addOp, mul, sum } = ops;
@@ -247,4 +247,51 @@ Deno.test("The gradients of a whole layer are the slopes of its loss", async () 
       `${name}: ${slope} for ${expected} of ${size}`,
     );
   }
+});
+
+/** A loss of three steps that share a weight and feed each other, each a part. */
+function unrolled(run: Run, part: Part, [weight, x]: readonly [Tensor, Tensor]): Tensor {
+  let state = x;
+  const losses: Tensor[] = [];
+  for (let step = 0; step < 3; step++) {
+    const from = state;
+    state = part((run) => {
+      const wide = ops.linear(run, from, weight);
+      return [ops.add(run, from, ops.mul(run, wide, wide), { alpha: 0.1 })];
+    })[0]!;
+    losses.push(sum(run, ops.mul(run, state, state)));
+  }
+  return ops.total(run, losses);
+}
+
+Deno.test("Parts that are computed again give the same gradients to the bit, in less memory", async () => {
+  using backend = new ReferenceBackend();
+  const random = randomOf("parts");
+  const weight = backend.from(Float32Array.from({ length: 64 }, () => random() - 0.5), [8, 8]);
+  const x = backend.from(Float32Array.from({ length: 800 }, () => random() - 0.5), [100, 8]);
+  const train = async (budget: MemoryBudget | null) => {
+    using _scope = backend.scope();
+    const { live } = backend.memory(), tape = new Tape(backend, ops, budget).watch([weight, x]);
+    const loss = unrolled(tape.run, tape.part, [weight, x]), held = backend.memory().live - live;
+    const found = tape.gradients(loss, [weight, x]);
+    return { held, data: await Promise.all([loss, ...found].map(numbers)) };
+  };
+  const kept = await train(null), none = new MemoryBudget(0), some = new MemoryBudget(30_000);
+  const again = await train(none);
+  assert.deepEqual(again.data, kept.data);
+  assert.ok(again.held < 0.7 * kept.held, `${again.held} bytes of ${kept.held}`);
+  assert.deepEqual((await train(new MemoryBudget(Infinity))).data, kept.data);
+  await train(some); // learns what parts take
+  const partly = await train(some);
+  assert.deepEqual(partly.data, kept.data);
+  assert.ok(partly.held > again.held && partly.held < kept.held, `${partly.held} bytes`);
+});
+
+Deno.test("A part that no gradient is wanted of leaves nothing on the tape", async () => {
+  using backend = new ReferenceBackend();
+  const x = row(backend, 1, 2), w = row(backend, 3, 4);
+  const tape = new Tape(backend, ops, new MemoryBudget(0)).watch(w);
+  const [y] = tape.part((run) => [mul(run, x, x)]);
+  const [dw] = tape.gradients(sum(tape.run, mul(tape.run, y!, w)), [w]);
+  assert.deepEqual(await numbers(dw!), [1, 4]);
 });

@@ -2,6 +2,7 @@
 import type { DraftConverter } from "../conversion.ts";
 import type { PackedBatch } from "../data/batch.ts";
 import type { FileSpec, TensorSource } from "../formats/source.ts";
+import type { Part } from "../tape.ts";
 import type { Backend, HostTensor, Run, Tensor, TypedArray } from "../tensor.ts";
 import type { PluginHeader } from "./header.ts";
 import type { LossTerm } from "./loss.ts";
@@ -86,6 +87,11 @@ export interface ObjectiveInput {
   readonly batch: PackedBatch;
   /** Whether gradients will be asked for. */
   readonly gradients: boolean;
+  /**
+   * Runs a part of the model so that its inner tensors need not be kept until the way back (`Tape.part`): a step or a
+   * layer, say. All is kept where it is absent or not used.
+   */
+  readonly part?: Part;
 }
 
 /** A loss, and what its metrics are made of. */

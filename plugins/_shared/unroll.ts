@@ -4,6 +4,7 @@
  * itself and its own draft rows, one a step, which is exactly the chain that it would be decoding.
  */
 import type { PackedBatch } from "../../core/data/batch.ts";
+import type { Part } from "../../core/tape.ts";
 import type { Backend, Run, Tensor } from "../../core/tensor.ts";
 import { attention, concat, gather } from "../../kernels/ops/mod.ts";
 import type { ChainDraft } from "./chain_draft.ts";
@@ -30,6 +31,8 @@ export interface UnrollOptions {
   readonly backend: Backend;
   /** Steps. */
   readonly steps: number;
+  /** Runs a step without keeping its inner tensors, where it may. */
+  readonly part?: Part | undefined;
   /** Rows that draft; all when `null`. The others give keys and values to the first step, and nothing else. */
   readonly rows?: Int32Array | null;
 }
@@ -54,17 +57,23 @@ export function unrollRanges(documents: Int32Array, rows: Int32Array | null = nu
   return ranges;
 }
 
+/** A layer's keys and values, a tensor each step. */
+interface Keys {
+  readonly keys: readonly Tensor[];
+  readonly values: readonly Tensor[];
+}
+
 /** The steps of one batch, in turn. */
 export class Unroll {
-  readonly #run: Run;
+  readonly #part: Part;
   readonly #draft: ChainDraft;
   readonly #backend: Backend;
   readonly #context: Omit<DecoderContext, "attend" | "ask">;
   readonly #ranges: { readonly all: Tensor; readonly asked: Tensor };
   readonly #rows: Tensor | null;
   readonly #asked: Int32Array;
-  readonly #keys: Tensor[][];
-  readonly #values: Tensor[][];
+  /** Keys of each layer, and values, of the steps so far. */
+  #cache: readonly Keys[];
   #hidden: Tensor;
   #step = 0;
 
@@ -72,7 +81,7 @@ export class Unroll {
   constructor(run: Run, draft: ChainDraft, batch: PackedBatch, options: UnrollOptions) {
     const { backend, rows = null, steps } = options, { layers, headDim, eps } = draft.sizes;
     const length = batch.tokens.length;
-    this.#run = run;
+    this.#part = options.part ?? ((part) => part(run));
     this.#draft = draft;
     this.#backend = backend;
     const last = batch.positions.reduce((most, p) => Math.max(most, p), 0);
@@ -88,8 +97,7 @@ export class Unroll {
     const all = backend.from(unrollRanges(batch.documents), [length, 2]);
     const asked = rows ? backend.from(unrollRanges(batch.documents, rows), [rows.length, 2]) : all;
     this.#ranges = { all, asked };
-    this.#keys = Array.from({ length: layers }, () => []);
-    this.#values = Array.from({ length: layers }, () => []);
+    this.#cache = Array.from({ length: layers }, () => ({ keys: [], values: [] }));
     this.#hidden = draft.enter(run, backend.from(batch.hidden, [length, batch.auxWidth]));
   }
 
@@ -104,30 +112,40 @@ export class Unroll {
     const asked = step === 0 && !this.#rows
       ? this.#context.positions
       : backend.from(this.#asked.map((p) => p + step), [this.#asked.length]);
-    const last = this.#draft.sizes.layers - 1;
-    this.#hidden = this.#draft.pass(this.#run, {
-      ids,
-      hidden: this.#hidden,
-      context: (layer) => {
-        const rows = step === 0 && layer === last ? this.#rows : null;
-        return {
-          ...this.#context,
-          positions: step === 0 ? this.#context.positions : asked,
-          ...(rows ? { ask: { pick: (x) => gather(this.#run, x, rows), positions: asked } } : {}),
-          attend: (q, k, v) => this.#attend(layer, [q, k, v]),
-        };
-      },
+    const last = this.#draft.sizes.layers - 1, from = this.#hidden, cache = this.#cache;
+    const [hidden, ...kept] = this.#part((run) => {
+      const own: Tensor[] = [];
+      const passed = this.#draft.pass(run, {
+        ids,
+        hidden: from,
+        context: (layer) => {
+          const rows = step === 0 && layer === last ? this.#rows : null;
+          return {
+            ...this.#context,
+            positions: step === 0 ? this.#context.positions : asked,
+            ...(rows ? { ask: { pick: (x) => gather(run, x, rows), positions: asked } } : {}),
+            attend: (q, k, v) => {
+              own.push(k, v);
+              const { keys, values } = cache[layer]!;
+              return this.#attend(run, q, { keys: [...keys, k], values: [...values, v] });
+            },
+          };
+        },
+      });
+      return [passed, ...own];
     });
+    this.#cache = cache.map(({ keys, values }, layer) => ({
+      keys: [...keys, kept[2 * layer]!],
+      values: [...values, kept[2 * layer + 1]!],
+    }));
+    this.#hidden = hidden!;
     return this.#hidden;
   }
 
-  #attend(layer: number, [q, k, v]: readonly [Tensor, Tensor, Tensor]): Tensor {
-    const { heads, kvHeads, headDim } = this.#draft.sizes, run = this.#run;
+  #attend(run: Run, q: Tensor, { keys, values }: Keys): Tensor {
+    const { heads, kvHeads, headDim } = this.#draft.sizes;
     const ranges = q.shape[0] === this.#ranges.asked.shape[0] ? this.#ranges.asked : this.#ranges.all;
-    const keys = this.#keys[layer]!, values = this.#values[layer]!;
-    keys.push(k);
-    values.push(v);
-    const join = (parts: Tensor[]) => parts.length === 1 ? parts[0]! : concat(run, parts, 0);
+    const join = (parts: readonly Tensor[]) => parts.length === 1 ? parts[0]! : concat(run, parts, 0);
     return attention(run, { q, k: join(keys), v: join(values), ranges }, {
       heads,
       kvHeads,

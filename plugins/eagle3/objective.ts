@@ -22,11 +22,11 @@ export function eagle3Objective(config: Eagle3Config, options: ObjectiveOptions)
     throw new ConfigError("ttt-steps", `expected a whole number from 1 on, received ${steps}`);
   }
   return {
-    loss(run: Run, { backend, tensors, batch, gradients }: ObjectiveInput): LossResult {
+    loss(run: Run, { backend, tensors, batch, gradients, part }: ObjectiveInput): LossResult {
       checkBatch(config, batch);
       const weights = eagle3Weights(run, config, tensors);
       const rows = draftingRows(batch.lossMask, steps);
-      const unroll = new Unroll(run, eagle3Chain(config, weights), batch, { backend, steps, rows });
+      const unroll = new Unroll(run, eagle3Chain(config, weights), batch, { backend, steps, rows, part });
       const targets = verifierStates(run, { config, backend, tensors }, batch);
       const losses: Tensor[] = [], outputs: Record<string, Tensor> = {};
       const ids = (data: Int32Array) => backend.from(data, [data.length]);

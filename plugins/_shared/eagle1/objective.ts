@@ -53,11 +53,11 @@ export function featureObjective(
   const terms = termsOf(recipe, chosen);
   const trained = recipe.steps === "first" ? 1 : tttSteps;
   return {
-    loss(run, { backend, tensors, batch, gradients }: ObjectiveInput): LossResult {
+    loss(run, { backend, tensors, batch, gradients, part }: ObjectiveInput): LossResult {
       checkBatch(config, batch);
       const steps = gradients ? trained : tttSteps, { lossMask, documents } = batch;
       const rows = draftingRows(lossMask, steps), weights = eagleWeights(run, config, tensors);
-      const unroll = new Unroll(run, eagleChain(config, weights), batch, { backend, steps, rows });
+      const unroll = new Unroll(run, eagleChain(config, weights), batch, { backend, steps, rows, part });
       const ids = (data: Int32Array) => backend.from(data, [data.length]);
       const last = backend.from(batch.last, [batch.tokens.length, batch.width]);
       const goals = verifierFeatures(run, weights, last);
