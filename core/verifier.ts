@@ -222,7 +222,8 @@ class Opened implements OpenedVerifier {
 
   /** What a checkpoint holds of a tensor: itself, or its parts. */
   #stored(tensor: TensorInfo): readonly TensorInfo[] {
-    const { name, shape, parts, ...rest } = tensor;
+    const { name, shape, parts, stored, ...rest } = tensor;
+    if (stored) return [{ name, shape: stored, ...rest }];
     if (!parts || this.#source.has(name)) return [tensor];
     return parts.map((name) => ({ name, shape: shape.slice(1), ...rest }));
   }
@@ -230,7 +231,7 @@ class Opened implements OpenedVerifier {
   /** A tensor; one in parts is put together as they are read, so that no more than a part is there twice. */
   async #read(tensor: TensorInfo): Promise<HostTensor> {
     const stored = this.#stored(tensor), first = await this.#source.read(stored[0]!.name);
-    if (stored.length === 1 && stored[0] === tensor) return first;
+    if (stored[0]!.name === tensor.name) return { ...first, shape: tensor.shape };
     const { dtype } = first, bytes = new Uint8Array(first.bytes.length * stored.length);
     bytes.set(first.bytes);
     for (const [i, { name }] of stored.entries()) {

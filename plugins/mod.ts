@@ -55,6 +55,12 @@ const ENTRIES: readonly PluginEntry[] = [
     load: () => import("./verifiers/gpt_oss/mod.ts"),
   },
   {
+    kind: "verifier",
+    name: "qwen3_vl",
+    summary: "Qwen3-VL, text and images",
+    load: () => import("./verifiers/qwen3_vl/mod.ts"),
+  },
+  {
     kind: "engine",
     name: "local",
     summary: "This machine: the verifier runs on the project's own kernels",

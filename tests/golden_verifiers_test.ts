@@ -1,13 +1,12 @@
 /** The verifier plugins against transformers: hidden states, logits, greedy tokens of every case in the manifest. */
 import assert from "node:assert/strict";
-import { ConfigError } from "../core/errors.ts";
 import { toFloat32, toInt32 } from "../core/formats/dtype.ts";
 import { openWeights } from "../core/formats/weights.ts";
 import type { TensorSource } from "../core/formats/source.ts";
-import type { VerifierModel } from "../core/plugin.ts";
+import type { ForwardInput, ImagePatches, VerifierModel } from "../core/plugin.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { type OpenedVerifier, openVerifier } from "../core/verifier.ts";
-import { argmax, cast, rmsnorm } from "../kernels/ops/mod.ts";
+import { argmax, cast, expertLinear, expertPlan, rmsnorm } from "../kernels/ops/mod.ts";
 import { ropeFrequencies } from "../plugins/_shared/rope.ts";
 import { builtins } from "../plugins/mod.ts";
 import { golden, goldenJson } from "./golden.ts";
@@ -17,7 +16,6 @@ import { type Device, devices } from "./devices.ts";
 const TOLERANCE = 2e-5;
 
 interface Case {
-  readonly architecture: string;
   readonly attention_scaling: number;
 }
 
@@ -27,17 +25,9 @@ interface Manifest {
 
 const { cases } = goldenJson<Manifest>("verifiers", "manifest.json");
 const registry = builtins();
-const plugins = await Promise.all(
-  registry.list("verifier").map(({ name }) => registry.get("verifier", name)),
-);
-const known = plugins.flatMap((plugin) => plugin.architectures);
 
 function config(name: string): Record<string, unknown> {
   return goldenJson("verifiers", name, "config.json");
-}
-
-function supported(name: string): boolean {
-  return plugins.some((plugin) => plugin.matches(config(name)));
 }
 
 function assertClose(got: Float32Array, expected: Float32Array, what: string): void {
@@ -68,11 +58,13 @@ async function checkPrompt(
   files: { readonly inputs: TensorSource; readonly expected: TensorSource; readonly prompt: string },
 ): Promise<void> {
   const { inputs, expected, prompt } = files, { layers, rmsNormEps } = model.info, { backend } = model;
-  const tokens = toInt32(await inputs.read(`${prompt}.input_ids`));
+  const tokens = toInt32(await inputs.read(`${prompt}.input_ids`)), images = await imagesOf(inputs, prompt);
   const capture = Array.from({ length: layers + 1 }, (_, i) => i);
   using _scope = backend.scope();
-  const out = model.forward({ tokens, capture });
-  assert.deepEqual(await read(out.hidden[0]!), await floats(expected, `${prompt}.embed`));
+  const out = model.forward({ tokens, images, capture });
+  const embedded = await floats(expected, `${prompt}.embed`), found = await read(out.hidden[0]!);
+  if (images.length === 0) assert.deepEqual(found, embedded);
+  else assertClose(found, embedded, `${prompt}, what enters the first layer`);
   const states = await floats(expected, `${prompt}.layers`), size = states.length / layers;
   for (let layer = 0; layer < layers; layer++) {
     const part = states.subarray(layer * size, (layer + 1) * size);
@@ -84,13 +76,33 @@ async function checkPrompt(
   assertClose(await read(out.logits!), await floats(expected, `${prompt}.logits`), `${prompt}, logits`);
 }
 
+/** The images of a prompt. */
+async function imagesOf(inputs: TensorSource, prompt: string): Promise<ImagePatches[]> {
+  if (!inputs.has(`${prompt}.pixel_values`)) return [];
+  const grids = toInt32(await inputs.read(`${prompt}.image_grid_thw`));
+  const pixels = await floats(inputs, `${prompt}.pixel_values`);
+  const patches = inputs.spec(`${prompt}.pixel_values`).shape, images: ImagePatches[] = [];
+  for (let i = 0, at = 0; i < grids.length; i += 3) {
+    const grid = grids.subarray(i, i + 3) as unknown as ImagePatches["grid"];
+    const size = grid[0] * grid[1] * grid[2] * patches[1]!;
+    images.push({ pixels: pixels.subarray(at, at + size), grid });
+    at += size;
+  }
+  return images;
+}
+
 /** The greedy continuation, one token at a time on a cache. */
-async function greedy(model: VerifierModel, prompt: Int32Array, count: number): Promise<number[]> {
+async function greedy(
+  model: VerifierModel,
+  prompt: { readonly tokens: Int32Array; readonly images: readonly ImagePatches[] },
+  count: number,
+): Promise<number[]> {
   const found: number[] = [], { backend } = model;
-  using cache = model.cache(prompt.length + count);
-  for (let tokens = prompt; found.length < count; tokens = Int32Array.of(found.at(-1)!)) {
+  using cache = model.cache(prompt.tokens.length + count);
+  let input: Pick<ForwardInput, "tokens" | "images"> = prompt;
+  for (; found.length < count; input = { tokens: Int32Array.of(found.at(-1)!) }) {
     using _scope = backend.scope();
-    const { logits } = model.forward({ tokens, cache, logits: "last" });
+    const { logits } = model.forward({ ...input, cache, logits: "last" });
     found.push((await backend.read(argmax(backend.run, logits!)))[0]!);
   }
   return found;
@@ -109,9 +121,13 @@ function testCase(name: string, device: Device): void {
     );
     assert.ok(prompts.length > 0);
     for (const prompt of prompts) await checkPrompt(model, opened, { inputs, expected, prompt });
-    const tokens = toInt32(await expected.read("greedy"));
-    const prompt = toInt32(await inputs.read("p0.input_ids"));
-    assert.deepEqual(await greedy(model, prompt, tokens.length), Array.from(tokens));
+    for (const [key, prompt] of [["greedy", "p0"], ["p1.greedy", "p1"]] as const) {
+      if (!expected.has(key)) continue;
+      const wanted = toInt32(await expected.read(key));
+      const tokens = toInt32(await inputs.read(`${prompt}.input_ids`));
+      const images = await imagesOf(inputs, prompt);
+      assert.deepEqual(await greedy(model, { tokens, images }, wanted.length), Array.from(wanted), key);
+    }
   });
 }
 
@@ -131,21 +147,50 @@ function testFrequencies(name: string, scaled: number): void {
   });
 }
 
-for (const [name, { architecture, attention_scaling }] of Object.entries(cases)) {
-  testFrequencies(name, attention_scaling);
-  if (supported(name)) {
-    for (const device of devices()) testCase(name, device);
-  } else {
-    Deno.test(`verifier ${name} is refused with the architectures that are known`, async () => {
-      await assert.rejects(openVerifier(golden("verifiers", name), { registry }), (error) => {
-        assert.ok(error instanceof ConfigError);
-        assert.match(
-          error.message,
-          new RegExp(`expected one of .*, received .*${architecture}`),
-        );
-        for (const architecture of known) assert.ok(error.message.includes(architecture), architecture);
-        return true;
+/** Layer 0's experts as the product widens them: its rows are the weights' where x is the unit matrix. */
+function testExperts(name: string, device: Device): void {
+  Deno.test(`verifier ${name} widens its experts exactly on ${device.name}`, {
+    ignore: device.skip !== undefined,
+  }, async () => {
+    using backend = await device.open();
+    using weights = await openWeights(golden("verifiers", name));
+    using expected = await openWeights(golden("verifiers", name, "expected.safetensors"));
+    for (const projection of ["gate_up_proj", "down_proj"]) {
+      using _scope = backend.scope();
+      const wanted = await expected.read(`dequant.0.${projection}`),
+        [experts, depth] = wanted.shape as number[];
+      const [weight, scales] = await Promise.all(
+        ["blocks", "scales"].map(async (part) =>
+          backend.upload(await weights.read(`model.layers.0.mlp.experts.${projection}_${part}`))
+        ),
+      ) as [Tensor, Tensor];
+      const unit = new Float32Array(depth! * depth!).map((_, i) => i % (depth! + 1) === 0 ? 1 : 0);
+      const chosen = backend.from(Int32Array.from({ length: experts! * depth! }, (_, i) => i % experts!), [
+        depth!,
+        experts!,
+      ]);
+      const plan = expertPlan(backend.run, chosen, experts!);
+      const rows = expertLinear(backend.run, backend.from(unit, [depth!, depth!]), {
+        plan,
+        weights: { weight, scales },
+        repeat: experts!,
       });
-    });
+      const found = await read(rows), all = toFloat32(wanted), columns = wanted.shape[2]!;
+      for (let e = 0; e < experts!; e++) {
+        for (let k = 0; k < depth!; k++) {
+          const at = (k * experts! + e) * columns, to = (e * depth! + k) * columns;
+          assert.deepEqual(found.subarray(at, at + columns), all.subarray(to, to + columns), `${e}, ${k}`);
+        }
+      }
+    }
+  });
+}
+
+for (const [name, { attention_scaling }] of Object.entries(cases)) {
+  testFrequencies(name, attention_scaling);
+  using expected = await openWeights(golden("verifiers", name, "expected.safetensors"));
+  for (const device of devices()) {
+    testCase(name, device);
+    if (expected.has("dequant.0.down_proj")) testExperts(name, device);
   }
 }

@@ -42,6 +42,8 @@ export interface TensorInfo {
   readonly required?: boolean;
   /** Its element type where it is packed; a floating-point one when absent. */
   readonly dtype?: FileDType;
+  /** Its shape in a checkpoint where that is another, of as many entries. */
+  readonly stored?: Shape;
   /** Tensors of which it is a stack along its first axis, where a checkpoint holds those instead. */
   readonly parts?: readonly string[];
 }

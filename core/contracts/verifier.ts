@@ -44,6 +44,14 @@ export interface SequenceRows {
   readonly logits?: "all" | "last" | "none";
 }
 
+/** An image as its processor gives it: patches, in the order in which the model merges them. */
+export interface ImagePatches {
+  /** `[frames · height · width, numbers of a patch]`, one row after the other. */
+  readonly pixels: Float32Array;
+  /** Patches along time, height and width. */
+  readonly grid: readonly [frames: number, height: number, width: number];
+}
+
 /** What a forward pass is asked for. */
 export interface ForwardInput {
   /** i32 `[T]` on the device, or in plain memory. */
@@ -63,6 +71,11 @@ export interface ForwardInput {
   readonly parents?: readonly number[];
   /** Lengths of packed documents that sum to T; one document when absent. Not together with a cache. */
   readonly lengths?: readonly number[];
+  /**
+   * Images, in the order of their tokens; each stands in the place of as many image tokens as it has merged patches. `tokens` are
+   * then in plain memory. Refused by models that read none.
+   */
+  readonly images?: readonly ImagePatches[];
   /** Hidden states wanted, serving convention: id i enters layer i, id n leaves the last layer, un-normed. */
   readonly capture?: readonly number[];
   /** Rows whose logits are wanted; `all` when absent. */

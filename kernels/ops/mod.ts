@@ -10,6 +10,8 @@ export * from "./elementwise/mod.ts";
 export * from "./experts/mod.ts";
 export * from "./gather/mod.ts";
 export * from "./loss/mod.ts";
+export * from "./gelu/mod.ts";
+export * from "./layernorm/mod.ts";
 export * from "./linears/mod.ts";
 export * from "./matmul/mod.ts";
 export * from "./optimizer/mod.ts";

@@ -1,6 +1,6 @@
 /** A verifier architecture from what sets its family apart from the other decoder models. */
 import type { TensorInfo, VerifierArchitecture, VerifierInfo } from "../../core/plugin.ts";
-import type { Tensor } from "../../core/tensor.ts";
+import type { Backend, Tensor } from "../../core/tensor.ts";
 import type { FeedForward } from "./decoder.ts";
 import {
   attentionTensors,
@@ -10,6 +10,7 @@ import {
   mlpWeights,
 } from "./decoder_weights.ts";
 import { DecoderVerifier } from "./decoder_verifier.ts";
+import type { ImageTower } from "./images.ts";
 import { ropeFrequencies } from "./rope.ts";
 import { ConfigFields, decoderInfo, type InfoDefaults } from "./verifier_config.ts";
 
@@ -33,23 +34,33 @@ export interface LayerKind {
   readonly sinks?: string;
 }
 
+/** The part of a model that reads images. */
+export interface ImageKind {
+  /** Its tensors. */
+  readonly tensors: readonly TensorInfo[];
+  /** The tower from all the model's tensors; vectors are f32. */
+  tower(backend: Backend, tensors: ReadonlyMap<string, Tensor>): ImageTower;
+}
+
 /** A family of decoder models. */
 export interface DecoderFamily {
   /** What its configs may leave out. */
   readonly defaults?: InfoDefaults;
   /** The activation's name; any where it is `null`, as the family does not read it. */
   readonly activation?: string | null;
+  /** What the names of its tensors begin with; `model` when absent. */
+  readonly root?: string;
+  /** The part that reads images, if it has one. */
+  images?(info: VerifierInfo, fields: ConfigFields): ImageKind;
   /** Its layers, in order. Throws a `ConfigError` for what cannot be used. */
   layers(info: VerifierInfo, fields: ConfigFields): readonly LayerKind[];
 }
 
-const EMBED = "model.embed_tokens.weight";
 const HEAD = "lm_head.weight";
-const NORM = "model.norm.weight";
 
 /** What the names of a layer's tensors begin with. */
-export function layerPrefix(layer: number): string {
-  return `model.layers.${layer}`;
+export function layerPrefix(layer: number, root = "model"): string {
+  return `${root}.layers.${layer}`;
 }
 
 function fieldsOf(info: VerifierInfo): ConfigFields {
@@ -60,18 +71,24 @@ function tied(info: VerifierInfo): boolean {
   return fieldsOf(info).flag("tie_word_embeddings");
 }
 
-function tensorsOf(info: VerifierInfo, layers: readonly LayerKind[]): TensorInfo[] {
+function rolesOf(info: VerifierInfo, root: string): ReturnType<VerifierArchitecture["roles"]> {
+  const embed = `${root}.embed_tokens.weight`;
+  return { embed, head: tied(info) ? embed : HEAD, norm: `${root}.norm.weight` };
+}
+
+function tensorsOf(info: VerifierInfo, layers: readonly LayerKind[], root: string): TensorInfo[] {
+  const { embed, norm } = rolesOf(info, root);
   const { hiddenSize: hidden, intermediateSize: intermediate, vocabSize, heads, kvHeads, headDim } = info;
-  const list: TensorInfo[] = [{ name: EMBED, shape: [vocabSize, hidden] }];
+  const list: TensorInfo[] = [{ name: embed, shape: [vocabSize, hidden] }];
   for (const [index, { parts, block, sinks }] of layers.entries()) {
-    const prefix = layerPrefix(index);
+    const prefix = layerPrefix(index, root);
     // Old checkpoints hold the frequencies too; they follow from the config.
     list.push({ name: `${prefix}.self_attn.rotary_emb.inv_freq`, shape: [headDim / 2], required: false });
     list.push(...attentionTensors(prefix, { hidden, heads, kvHeads, headDim, ...parts }));
     if (sinks) list.push({ name: sinks, shape: [heads] });
     list.push(...block?.tensors ?? mlpTensors(prefix, { hidden, intermediate, ...parts }));
   }
-  list.push({ name: NORM, shape: [hidden] });
+  list.push({ name: norm, shape: [hidden] });
   // Some checkpoints keep a copy of the embedding under the head's name: tied means that it is not used.
   list.push({ name: HEAD, shape: [vocabSize, hidden], required: !tied(info) });
   return list;
@@ -79,13 +96,19 @@ function tensorsOf(info: VerifierInfo, layers: readonly LayerKind[]): TensorInfo
 
 /** The architecture of a family. */
 export function decoderArchitecture(family: DecoderFamily): VerifierArchitecture {
+  const { root = "model" } = family;
   const layersOf = (info: VerifierInfo) => family.layers(info, fieldsOf(info));
+  const imagesOf = (info: VerifierInfo) => family.images?.(info, fieldsOf(info));
+  const all = (info: VerifierInfo) => [
+    ...tensorsOf(info, layersOf(info), root),
+    ...imagesOf(info)?.tensors ?? [],
+  ];
   const architecture: VerifierArchitecture = {
     info(config, nameOrPath) {
       const info = decoderInfo(config, nameOrPath, family.defaults), { activation = "silu" } = family;
       if (activation !== null) fieldsOf(info).only("hidden_act", activation);
       // What the tensors' list and the tables are made from is checked now, before anything is loaded.
-      tensorsOf(info, layersOf(info));
+      all(info);
       ropeFrequencies({
         headDim: info.headDim,
         theta: info.ropeTheta,
@@ -94,10 +117,10 @@ export function decoderArchitecture(family: DecoderFamily): VerifierArchitecture
       });
       return info;
     },
-    tensors: (info) => tensorsOf(info, layersOf(info)),
-    roles: (info) => ({ embed: EMBED, head: tied(info) ? EMBED : HEAD, norm: NORM }),
+    tensors: all,
+    roles: (info) => rolesOf(info, root),
     model(info, { backend, tensors }) {
-      const used = new Map(tensors), layers = layersOf(info);
+      const used = new Map(tensors), layers = layersOf(info), images = imagesOf(info);
       for (const { name, required } of architecture.tensors(info)) {
         if (required !== false) continue;
         used.get(name)?.[Symbol.dispose]();
@@ -107,8 +130,9 @@ export function decoderArchitecture(family: DecoderFamily): VerifierArchitecture
         backend,
         tensors: used,
         ...architecture.roles(info),
+        ...images ? { images: (tensors: ReadonlyMap<string, Tensor>) => images.tower(backend, tensors) } : {},
         layer(index, tensors) {
-          const { block, window = null, sinks } = layers[index]!, prefix = layerPrefix(index);
+          const { block, window = null, sinks } = layers[index]!, prefix = layerPrefix(index, root);
           const mlp = block ? block.build(tensors) : mlpWeights(tensors, prefix);
           const weights = layerWeights(tensors, prefix, mlp);
           return sinks === undefined ? { weights, window } : { weights, window, sinks: tensors.get(sinks)! };

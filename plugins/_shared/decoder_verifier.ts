@@ -20,12 +20,13 @@ import {
   steady,
   withSinks,
 } from "../../kernels/ops/mod.ts";
+import { Images, type ImageTower, type Part, type PassImages } from "./images.ts";
 import { inTwoPasses } from "./two_passes.ts";
 import type { CachePass } from "./cache_pass.ts";
 import { type DecoderContext, decoderLayer, type LayerWeights } from "./decoder.ts";
 import { type AttentionSizes, Caches, type LayerCache } from "./kv_cache.ts";
 import { packedRanges, windowed } from "./ranges.ts";
-import { ropeTables } from "./rope.ts";
+import { ropeFrequencies, ropeTables } from "./rope.ts";
 
 /** A layer of a model. */
 export interface VerifierLayer {
@@ -49,6 +50,8 @@ export interface DecoderParts {
   readonly head: string;
   /** Name of the final norm. */
   readonly norm: string;
+  /** The part that reads images, from the tensors as the model holds them; it reads none when absent. */
+  images?(tensors: ReadonlyMap<string, Tensor>): ImageTower;
   /** Puts a layer together, from the tensors as the model holds them. */
   layer(index: number, tensors: ReadonlyMap<string, Tensor>): VerifierLayer;
 }
@@ -61,6 +64,7 @@ interface Pass {
   readonly ranges: ReadonlyMap<number | null, Tensor>;
   readonly caches: CachePass | null;
   readonly run: Run;
+  readonly images: PassImages | null;
 }
 
 /** A decoder model. */
@@ -72,6 +76,7 @@ export class DecoderVerifier implements VerifierModel {
   readonly #norm: Tensor;
   readonly #layers: readonly VerifierLayer[];
   readonly #tables: RopeTables;
+  readonly #images: Images | null;
   readonly #tensors: ReadonlySet<Tensor>;
   /** Caches by their storage. */
   readonly #caches = new Map<"f32" | "bf16", Caches>();
@@ -93,12 +98,11 @@ export class DecoderVerifier implements VerifierModel {
     this.#head = tensors.get(weights.head)!;
     this.#norm = tensors.get(weights.norm)!;
     this.#layers = Array.from({ length: info.layers }, (_, index) => weights.layer(index, tensors));
-    this.#tables = ropeTables(backend, {
-      headDim: info.headDim,
-      theta: info.ropeTheta,
-      scaling: info.ropeScaling,
-      positions: info.maxPositions,
-    });
+    const turned = { headDim: info.headDim, theta: info.ropeTheta, scaling: info.ropeScaling };
+    this.#tables = ropeTables(backend, { ...turned, positions: info.maxPositions });
+    const tower = weights.images?.(tensors);
+    const frequencies = ropeFrequencies({ ...turned, maxPositions: info.maxPositions });
+    this.#images = tower ? new Images(backend, tower, frequencies) : null;
     this.#tensors = new Set(tensors.values());
   }
 
@@ -112,22 +116,25 @@ export class DecoderVerifier implements VerifierModel {
 
   forward(input: ForwardInput): ForwardOutput {
     const { backend } = this;
-    const parted = inTwoPasses(backend, input, (part) => this.forward(part));
+    const parted = input.images?.length ? null : inTwoPasses(backend, input, (part) => this.forward(part));
     if (parted) return parted;
     const wanted = this.#wanted(input.capture ?? []);
     using scope = backend.scope();
     const pass = this.#pass(input), { run } = pass;
     const kept = new Map<number, Tensor>();
     let x = gather(run, this.#embed, pass.tokens);
+    x = pass.images?.embedded.embed(run, x) ?? x;
     for (const [index, { weights }] of this.#layers.entries()) {
       if (wanted.has(index)) kept.set(index, scope.keep(x));
       const overwrite = !wanted.has(index);
-      const next = this.#layer(x, { run, weights, context: this.#context(pass, index), overwrite });
+      const own = this.#layer(x, { run, weights, context: this.#context(pass, index), overwrite });
+      const next = pass.images?.embedded.after(run, index, own) ?? own;
       if (overwrite && next !== x) x[Symbol.dispose]();
       x = next;
     }
     if (wanted.has(this.info.layers)) kept.set(this.info.layers, scope.keep(x));
     pass.caches?.advance();
+    pass.images?.advance();
     const logits = this.#logits(run, x, wantedLogits(input, x.shape[0]!));
     return {
       logits: logits && scope.keep(logits),
@@ -165,14 +172,18 @@ export class DecoderVerifier implements VerifierModel {
     if (longest > maxPositions) {
       throw new ShapeError("forward", `expected at most ${maxPositions} positions, received ${longest}`);
     }
+    const behind = parts.map((rows, i): Part => ({ rows, cache: sequences?.[i]?.cache ?? null }));
     if (sequences) {
       const caches = this.#owner(sequences[0]!.cache).pass({ sequences, ...(parents ? { parents } : {}) });
+      const run = caches.steady ? steady(backend.run) : backend.run;
+      const positions = this.#images?.shifted(caches.positions(), behind) ?? caches.positions();
       return {
         tokens,
-        positions: backend.from(caches.positions(), [rows]),
+        positions: backend.from(positions, [rows]),
         ranges: new Map(),
         caches,
-        run: caches.steady ? steady(backend.run) : backend.run,
+        run,
+        images: this.#read(run, input, behind),
       };
     }
     const packing = packedRanges(parts), windows = new Set(this.#layers.map(({ window }) => window));
@@ -184,7 +195,16 @@ export class DecoderVerifier implements VerifierModel {
       ranges: new Map([...windows].map((window) => [window, backend.from(seen(window), [rows, 2])])),
       caches: null,
       run: backend.run,
+      images: this.#read(backend.run, input, behind),
     };
+  }
+
+  #read(run: Run, { images = [], tokens }: ForwardInput, parts: readonly Part[]): PassImages | null {
+    if (images.length === 0) return null;
+    if (this.#images) return this.#images.read(run, images, { tokens, parts });
+    throw new ShapeError("forward", `expected no images, received ${images.length}`, {
+      hint: `Take a model that reads images: ${this.info.architectures.join(", ")} reads text only`,
+    });
   }
 
   /** The caches that a cache is one of. */
@@ -199,8 +219,8 @@ export class DecoderVerifier implements VerifierModel {
     return {
       headDim: this.info.headDim,
       eps: this.info.rmsNormEps,
-      tables: this.#tables,
-      positions: pass.positions,
+      tables: pass.images?.rotation.tables ?? this.#tables,
+      positions: pass.images?.rotation.positions ?? pass.positions,
       attend: (q, k, v) => {
         const { out, lse } = pass.caches
           ? pass.caches.attend(run, layer, { q, k, v })

@@ -132,6 +132,15 @@ export class ConfigFields {
   }
 }
 
+/** A config whose text part is nested, as one that is not; what is said of the whole stays. */
+function textPart(config: Config, nameOrPath: string): Config {
+  const text = new ConfigFields(config, nameOrPath).record("text_config");
+  if (text === null) return config;
+  const own = ["architectures", "model_type", "tie_word_embeddings", "quantization_config"];
+  const kept = own.filter((name) => (config[name] ?? null) !== null).map((name) => [name, config[name]]);
+  return { ...config, ...text, ...Object.fromEntries(kept) };
+}
+
 /** What a family takes where its config says nothing. */
 export interface InfoDefaults {
   /** Entries of a head; `hidden_size / num_attention_heads` when absent. */
@@ -148,10 +157,11 @@ export interface InfoDefaults {
  * @throws {ConfigError} when a field is missing or cannot be used
  */
 export function decoderInfo(
-  config: Config,
+  whole: Config,
   nameOrPath: string,
   defaults: InfoDefaults = {},
 ): VerifierInfo {
+  const config = textPart(whole, nameOrPath);
   const fields = new ConfigFields(config, nameOrPath);
   const hiddenSize = fields.count("hidden_size");
   const heads = fields.count("num_attention_heads", { most: 4096 });

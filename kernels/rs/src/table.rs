@@ -1,6 +1,6 @@
 //! Names of the kernels, as the ops' `wasm.ts` launch them.
 
-use crate::kernels::{attention, attention_grad, entries, experts, losses, matmul, moves, paged, rows};
+use crate::kernels::{attention, attention_grad, entries, experts, losses, matmul, moves, paged, rows, vision};
 use crate::pool::Kernel;
 
 pub static KERNELS: &[(&str, Kernel)] = &[
@@ -42,4 +42,6 @@ pub static KERNELS: &[(&str, Kernel)] = &[
     ("mix", experts::mix),
     ("clamped_swiglu", experts::clamped_swiglu),
     ("sinks", experts::sinks),
+    ("layernorm", vision::layernorm),
+    ("gelu", vision::gelu),
 ];

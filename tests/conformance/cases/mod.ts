@@ -13,6 +13,7 @@ import { LOSS } from "./losses.ts";
 import { MATMUL } from "./matmul.ts";
 import { PAGED } from "./paged.ts";
 import { ROWS } from "./rows.ts";
+import { VISION } from "./vision.ts";
 import { TRAINING } from "./training.ts";
 
 /** All of them, one entry an op. */
@@ -22,6 +23,7 @@ export const OP_CASES: readonly AnyOpCases[] = [
   ...COPY,
   ...GATHER,
   ...EXPERTS,
+  ...VISION,
   ...ROWS,
   ...ATTENTION,
   ...PAGED,

@@ -7,6 +7,7 @@ import { attention, attentionGrad } from "./attention.ts";
 import { concat, slice, unslice, writeRows } from "./copy.ts";
 import { add, cast, expand, mul, swiglu, swigluGrad } from "./elementwise.ts";
 import { clampedSwiglu, expertLinear, expertPlan, mix, route, sinks } from "./experts.ts";
+import { gelu, layernorm } from "./vision.ts";
 import { gather, scatterAdd } from "./gather.ts";
 import { linearLoss, LOSS_ROWS, pointMass } from "./losses.ts";
 import { linears, matmul, matmulAdd } from "./matmul.ts";
@@ -30,6 +31,8 @@ export const REFERENCES: Readonly<Record<string, Reference<never>>> = {
   expert_linear: expertLinear,
   expert_plan: expertPlan,
   gather,
+  gelu,
+  layernorm,
   ...LOSS_ROWS,
   linear_loss: linearLoss,
   linears,

@@ -10,3 +10,4 @@ pub mod matmul;
 pub mod moves;
 pub mod paged;
 pub mod rows;
+pub mod vision;
