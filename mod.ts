@@ -114,9 +114,15 @@ export { type ExportOptions, exportSpeculator } from "./core/stages/export.ts";
 export { generate, type GenerateOptions, type GenerateResult } from "./core/stages/generate.ts";
 export { logged, type LoggedOptions } from "./core/stages/logged.ts";
 export { regenerate, type RegenerateOptions, type RegenerateResult } from "./core/stages/regenerate.ts";
+export { reported } from "./core/stages/reported.ts";
 export { train, type TrainOptions, type TrainResult } from "./core/stages/train.ts";
 export { validate, type ValidateOptions, type ValidateResult } from "./core/stages/validate.ts";
 export { vocabMap, type VocabMapOptions, type VocabMapResult } from "./core/stages/vocab_map.ts";
+
+// Reports.
+export type * from "./core/report/chart.ts";
+export { type Live, type PageOptions, reportContent, reportPage } from "./core/report/page.ts";
+export { RunReport, type RunReportOptions } from "./core/report/run_report.ts";
 
 /** How a runtime is put together. */
 export interface RuntimeOptions {

@@ -18,6 +18,7 @@ import type { Command } from "../_commander.ts";
 import { type Context, follow, printJson, runtimeFor, type SharedFlags, sharedFlags } from "../context.ts";
 import { whole } from "../numbers.ts";
 import { style } from "../ui.ts";
+import { watched } from "../watch.ts";
 import { printEvaluation } from "./evaluate.ts";
 import { printTraining } from "./train.ts";
 
@@ -113,22 +114,21 @@ async function runLoop(
       outputPath: at("vocab"),
     }, runtime),
   );
-  const trained = await timed(
-    "train",
-    train({
-      verifierNameOrPath: verifier,
-      dataPath: [at("data")],
-      valDataPath: [at("held-out")],
-      savePath: at("checkpoints"),
-      d2tPath: at("vocab", "d2t.npy"),
-      t2dPath: at("vocab", "t2d.npy"),
-      epochs: flags.epochs,
-      lr: LEARNING_RATE,
-      totalSeqLen: TOTAL_SEQ_LEN,
-      noiseStd: 0,
-      seed: SEED,
-    }, runtime),
-  );
+  const settings = {
+    verifierNameOrPath: verifier,
+    dataPath: [at("data")],
+    valDataPath: [at("held-out")],
+    savePath: at("checkpoints"),
+    d2tPath: at("vocab", "d2t.npy"),
+    t2dPath: at("vocab", "t2d.npy"),
+    epochs: flags.epochs,
+    lr: LEARNING_RATE,
+    totalSeqLen: TOTAL_SEQ_LEN,
+    noiseStd: 0,
+    seed: SEED,
+  };
+  const watching = { run: { name: "demo", folder: out, settings }, loggers: [], savePath: settings.savePath };
+  const trained = await timed("train", watched(train(settings, runtime), watching, runtime));
   const speculator = at("speculator");
   await exportSpeculator(trained.checkpoint, speculator, { dtype: "bf16" }); // the verifier's own type
   const evaluation = await timed(

@@ -1,5 +1,5 @@
 /** `train`: trains a speculator. */
-import { logged, train, type TrainOptions, type TrainResult } from "../../mod.ts";
+import { train, type TrainOptions, type TrainResult } from "../../mod.ts";
 import { basename, join, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "../_commander.ts";
 import {
@@ -13,6 +13,7 @@ import {
 } from "../context.ts";
 import { decimal, given, whole, wholes } from "../numbers.ts";
 import { type Output, style, table } from "../ui.ts";
+import { watched } from "../watch.ts";
 
 interface Flags extends SharedFlags {
   readonly verifierNameOrPath: string;
@@ -45,6 +46,7 @@ interface Flags extends SharedFlags {
   readonly logger: readonly string[];
   readonly logDir: string;
   readonly runName?: string;
+  readonly dashboard?: number | true;
   readonly logFreq: number;
 }
 
@@ -102,7 +104,8 @@ export function define(command: Command, context: Context): void {
     )
     .option("--log-dir <folder>", "where logs go, each run in a folder of its own", "./logs")
     .option("--log-freq <n>", "steps from one line of the log to the next", whole(1), 1)
-    .option("--run-name <name>", "name of the run (default: the last part of --save-path)");
+    .option("--run-name <name>", "name of the run (default: the last part of --save-path)")
+    .option("--dashboard [port]", "show the curves on a page of this machine while it runs", whole());
   sharedFlags(command)
     .addHelpText(
       "after",
@@ -117,8 +120,8 @@ Stopped at any point, the same command goes on from the last epoch.
       const options = optionsOf(flags), runtime = await runtimeFor(flags, context);
       const name = flags.runName ?? basename(resolve(flags.savePath)), folder = join(flags.logDir, name);
       const run = { name, folder, settings: { ...options } };
-      const stage = logged(train(options, runtime), { loggers: flags.logger, run }, runtime);
-      const result = await follow(stage, flags, context);
+      const watching = { run, loggers: flags.logger, savePath: flags.savePath, dashboard: flags.dashboard };
+      const result = await follow(watched(train(options, runtime), watching, runtime), flags, context);
       if (flags.json) return printJson(context, result);
       printTraining(context.out, result);
       context.out.write(`Checkpoint: ${result.checkpoint}\n`);

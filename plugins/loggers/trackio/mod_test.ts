@@ -27,10 +27,16 @@ async function withServer(
     TRACKIO_SERVER_URL: `http://127.0.0.1:${server.addr.port}/under/?write_token=secret`,
     TRACKIO_PROJECT: "drafts",
   };
+  await withEnvironment(variables, async () => {
+    await body(await plugin.open({ name: "try", folder: "unused", settings: { lr: 0.1 } }), calls);
+  });
+}
+
+async function withEnvironment(variables: Record<string, string>, body: () => Promise<void>): Promise<void> {
   const before = Object.keys(variables).map((name) => [name, Deno.env.get(name)] as const);
   for (const [name, value] of Object.entries(variables)) Deno.env.set(name, value);
   try {
-    await body(await plugin.open({ name: "try", folder: "unused", settings: { lr: 0.1 } }), calls);
+    await body();
   } finally {
     for (const [name, value] of before) {
       value === undefined ? Deno.env.delete(name) : Deno.env.set(name, value);
@@ -102,4 +108,67 @@ Deno.test("an environment without a server or a token is refused with what to se
   assert.throws(from({ TRACKIO_SERVER_URL: "http://127.0.0.1:7860" }), { message: /TRACKIO_WRITE_TOKEN/ });
   const variables = { TRACKIO_SERVER_URL: "http://localhost:7860/", TRACKIO_WRITE_TOKEN: "t" };
   assert.deepEqual(from(variables)(), { base: "http://localhost:7860", token: "t", project: "speculators" });
+});
+
+const PYTHON = Deno.env.get("TRACKIO_PYTHON");
+
+Deno.test({
+  name: "Trackio's own server takes a run" + (PYTHON ? "" : " (TRACKIO_PYTHON names no Python that has it)"),
+  ignore: PYTHON === undefined,
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const script = `
+import json, sys, trackio
+from trackio.sqlite_storage import SQLiteStorage
+_, url, _, full = trackio.show(open_browser=False, block_thread=False, host="127.0.0.1")
+print(json.dumps(url), flush=True)
+sys.stdin.readline()
+rows = [[row["step"], str(row["train/loss_0"]), str(row.get("val/loss_0"))] for row in SQLiteStorage.get_logs("drafts", "try")]
+print(json.dumps({"rows": rows, "config": SQLiteStorage.get_run_config("drafts", "try")}), flush=True)
+sys.stdin.readline()`;
+    await using server = new Deno.Command(PYTHON!, {
+      args: ["-c", script],
+      env: { HOME: folder, TRACKIO_DIR: folder, TRACKIO_WRITE_TOKEN: "secret" },
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+    const writer = server.stdin.getWriter(), go = () => writer.write(new TextEncoder().encode("\n"));
+    const output = server.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    const told = async (): Promise<unknown> => {
+      for (;;) {
+        const line = /^(?:(?!["{]).*\n)*(["{].*)\n/.exec(text);
+        if (line) {
+          text = text.slice(line[0].length);
+          return JSON.parse(line[1]!);
+        }
+        const { value, done } = await output.read();
+        assert.ok(!done, `the server ended: ${text}`);
+        text += value;
+      }
+    };
+    try {
+      const url = String(await told());
+      await withEnvironment({
+        TRACKIO_SERVER_URL: url,
+        TRACKIO_WRITE_TOKEN: "secret",
+        TRACKIO_PROJECT: "drafts",
+      }, async () => {
+        const log = await plugin.open({ name: "try", folder: "unused", settings: { lr: 0.1 } });
+        await log.log(3, { "train/loss_0": 1.5 });
+        await log.log(9, { "train/loss_0": NaN, "val/loss_0": 0.5 });
+        await log.close();
+      });
+      await go();
+      const { rows, config } = await told() as { rows: unknown[]; config: Record<string, unknown> };
+      assert.deepEqual(rows, [[3, "1.5", "None"], [9, "nan", "0.5"]]);
+      assert.equal(config["lr"], 0.1);
+    } finally {
+      await writer.close();
+      await output.cancel();
+      await server.status;
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
 });

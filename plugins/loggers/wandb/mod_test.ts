@@ -84,3 +84,96 @@ Deno.test("records that end near a block's end are cut and filled as LevelDB doe
     }, [0, 1, 2, 3, 4, 5].map((step) => [step, row] as const));
   }
 });
+
+/** Answers Weights & Biases' client as far as it asks while it uploads a run; gives what it sent. */
+function standIn() {
+  const sent = {
+    runs: [] as Record<string, unknown>[],
+    history: [] as string[],
+    summaries: [] as string[],
+    exit: [] as unknown[],
+  };
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, async (request) => {
+    const { pathname } = new URL(request.url);
+    const text = await request.text();
+    if (pathname === "/graphql") {
+      const { query, variables } = JSON.parse(text);
+      const operation = /(?:query|mutation)\s+(\w+)/.exec(query)?.[1];
+      if (operation === "UpsertBucket") {
+        sent.runs.push(variables);
+        const project = { id: "p", name: variables.project, entity: { id: "e", name: "me" } };
+        const bucket = {
+          id: "x",
+          name: variables.name,
+          displayName: variables.displayName,
+          project,
+          config: "{}",
+        };
+        return Response.json({
+          data: { upsertBucket: { bucket: { ...bucket, historyLineCount: 0 }, inserted: true } },
+        });
+      }
+      if (operation === "CreateRunFiles") {
+        const files = variables.files.map((name: string) => ({
+          name,
+          uploadUrl: new URL("/upload", request.url).href,
+        }));
+        return Response.json({ data: { createRunFiles: { runID: "x", uploadHeaders: [], files } } });
+      }
+      return Response.json({
+        data: { viewer: { id: "v", entity: "me", username: "me", teams: { edges: [] } } },
+      });
+    }
+    if (pathname.endsWith("/file_stream")) {
+      const { files, exitcode } = JSON.parse(text);
+      sent.history.push(...files?.["wandb-history.jsonl"]?.content ?? []);
+      sent.summaries.push(...files?.["wandb-summary.json"]?.content ?? []);
+      if (exitcode !== undefined) sent.exit.push(exitcode);
+    }
+    return Response.json({});
+  });
+  return { sent, server };
+}
+
+const PYTHON = Deno.env.get("WANDB_PYTHON");
+
+Deno.test({
+  name: "`wandb sync` uploads an offline run" +
+    (PYTHON ? "" : " (WANDB_PYTHON names no Python that has wandb)"),
+  ignore: PYTHON === undefined,
+  async fn() {
+    await logSteps(async (folder) => {
+      const { sent, server } = standIn();
+      await using _ = server;
+      const home = join(folder, "..", "..", "home");
+      await Deno.mkdir(home);
+      const { code, stderr, stdout } = await new Deno.Command(PYTHON!, {
+        args: ["-m", "wandb", "sync", folder],
+        cwd: home, // it writes a log there
+        env: {
+          HOME: home,
+          WANDB_BASE_URL: `http://127.0.0.1:${server.addr.port}`,
+          WANDB_API_KEY: "0".repeat(40),
+          WANDB_ERROR_REPORTING: "false",
+        },
+      }).output();
+      const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+      assert.equal(code, 0, said);
+      const [run] = sent.runs;
+      assert.deepEqual([run!["displayName"], run!["groupName"], run!["project"]], [
+        "try",
+        "try",
+        "speculators",
+      ]);
+      assert.deepEqual(JSON.parse(String(run!["config"]))["draft"], { value: { numLayers: 1 } });
+      const rows = sent.history.map((line) => JSON.parse(line.replaceAll("NaN", "null")));
+      assert.deepEqual(
+        rows.map((row) => [row._step, row["train/loss_0"]]),
+        [[0, 3], [1, null], [7, 2.5]],
+        said,
+      );
+      assert.equal(JSON.parse(sent.summaries.at(-1)!)["train/loss_0"], 2.5);
+      assert.deepEqual(sent.exit.at(-1), 0);
+    }, [[0, { "train/loss_0": 3 }], [1, { "train/loss_0": NaN }], [7, { "train/loss_0": 2.5 }]]);
+  },
+});
