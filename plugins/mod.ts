@@ -5,25 +5,27 @@
  */
 import { createRegistry, type PluginEntry, type Registry } from "../core/registry.ts";
 
+/** Drafts, a line each: name, what it is, its module. */
+const DRAFTS: readonly (readonly [name: string, summary: string, load: PluginEntry["load"]])[] = [
+  [
+    "eagle",
+    "Eagle v1: guesses the verifier's next features, trained on the true ones",
+    () => import("./eagle/mod.ts"),
+  ],
+  [
+    "eagle3",
+    "Eagle-3: reads three hidden states of the verifier, trained on its own steps",
+    () => import("./eagle3/mod.ts"),
+  ],
+  [
+    "hass",
+    "HASS: Eagle v1 trained over harmonised steps with a top-k loss; checkpoints are eagle's",
+    () => import("./hass/mod.ts"),
+  ],
+];
+
 const ENTRIES: readonly PluginEntry[] = [
-  {
-    kind: "draft",
-    name: "eagle",
-    summary: "Eagle v1: guesses the verifier's next features, trained on the true ones",
-    load: () => import("./eagle/mod.ts"),
-  },
-  {
-    kind: "draft",
-    name: "eagle3",
-    summary: "Eagle-3: reads three hidden states of the verifier, trained on its own steps",
-    load: () => import("./eagle3/mod.ts"),
-  },
-  {
-    kind: "draft",
-    name: "hass",
-    summary: "HASS: Eagle v1 trained over harmonised steps with a top-k loss; checkpoints are eagle's",
-    load: () => import("./hass/mod.ts"),
-  },
+  ...DRAFTS.map(([name, summary, load]) => ({ kind: "draft" as const, name, summary, load })),
   {
     kind: "verifier",
     name: "llama",
