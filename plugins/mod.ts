@@ -7,6 +7,7 @@ import { createRegistry, type PluginEntry, type Registry } from "../core/registr
 
 /** Drafts, a line each: name, what it is, its module. */
 const DRAFTS: readonly (readonly [name: string, summary: string, load: PluginEntry["load"]])[] = [
+  ["dflash", "DFlash: drafts a block of tokens in one pass", () => import("./dflash/mod.ts")],
   [
     "eagle",
     "Eagle v1: guesses the verifier's next features, trained on the true ones",

@@ -73,10 +73,33 @@ const FEATURE_VARIANTS: readonly Variant[] = [
   { title: "a qwen3 layer", last: true, options: { draftArch: "qwen3" } },
 ];
 
+/** Those of drafts that write blocks. */
+const BLOCK_VARIANTS: readonly Variant[] = [
+  { title: "one layer", options: { extra: { block_size: 5 } } },
+  {
+    title: "sliding layers, own vocabulary",
+    options: { numLayers: 3, extra: { block_size: 4, sliding_window_layers: [0, 2], sliding_window: 3 } },
+    mapped: true,
+  },
+  {
+    title: "from the anchor, both ways",
+    options: {
+      extra: {
+        sample_from_anchor: true,
+        sliding_window_layers: [0],
+        sliding_window: 2,
+        sliding_window_non_causal: true,
+        max_anchors: 4,
+      },
+    },
+  },
+];
+
 /** Those of a plugin that cannot have all of {@linkcode VARIANTS}. */
 const OWN_VARIANTS: Readonly<Record<string, readonly Variant[]>> = {
   eagle: FEATURE_VARIANTS,
   hass: FEATURE_VARIANTS,
+  dflash: BLOCK_VARIANTS,
 };
 
 const VARIANTS: readonly Variant[] = [
