@@ -115,7 +115,8 @@ export { generate, type GenerateOptions, type GenerateResult } from "./core/stag
 export { logged, type LoggedOptions } from "./core/stages/logged.ts";
 export { regenerate, type RegenerateOptions, type RegenerateResult } from "./core/stages/regenerate.ts";
 export { reported } from "./core/stages/reported.ts";
-export { train, type TrainOptions, type TrainResult } from "./core/stages/train.ts";
+export { train } from "./core/stages/train.ts";
+export type { TrainOptions, TrainResult } from "./core/stages/train_options.ts";
 export { validate, type ValidateOptions, type ValidateResult } from "./core/stages/validate.ts";
 export { vocabMap, type VocabMapOptions, type VocabMapResult } from "./core/stages/vocab_map.ts";
 

@@ -81,6 +81,16 @@ export interface UpdateCall {
   readonly gradients: ReadonlyMap<string, Tensor | null>;
   /** Learning rate of this step. */
   readonly lr: number;
+  /** What {@linkcode Optimizer.clip} found of these gradients; found anew when absent. */
+  readonly clip?: GradientClip;
+}
+
+/** How gradients are scaled down. */
+export interface GradientClip {
+  /** What each of them is multiplied by, f32 `[1]`. */
+  readonly factor: Tensor;
+  /** Their global norm before that, f32 `[1]`; no finite number when one of their entries is none. */
+  readonly norm: Tensor;
 }
 
 /** An optimiser as a pair of functions. */
@@ -91,6 +101,8 @@ export interface Optimizer {
    * @throws {ShapeError} when a parameter is not f32
    */
   init(backend: Backend, parameters: ReadonlyMap<string, Tensor>): OptimizerState;
+  /** Measures gradients, so that a step can be left out when they are not finite. Reads nothing back. */
+  clip(backend: Backend, gradients: ReadonlyMap<string, Tensor | null>): GradientClip;
   /**
    * One step; reads nothing back.
    *
@@ -121,6 +133,17 @@ export function optimizerState(backend: Backend, moments: ReadonlyMap<string, Mo
 export function adamw(ops: OptimizerOps, options: AdamWOptions = {}): Optimizer {
   const { betas: [beta1, beta2] = [0.9, 0.999], eps = 1e-8, weightDecay = 0.01 } = options;
   const maxNorm = Math.min(options.maxNorm ?? UNCLIPPED, UNCLIPPED);
+  const clip: Optimizer["clip"] = (backend, gradients) => {
+    using scope = backend.scope();
+    const squares = [...gradients.values()].flatMap((gradient) =>
+      gradient ? [backend.run(ops.sumOp, [gradient], { square: true })[0]!] : []
+    );
+    const sums = squares.length === 0
+      ? backend.zeros([1])
+      : backend.run(ops.concatOp, squares, { axis: 0 })[0]!;
+    const [factor, norm] = backend.run(ops.clipScaleOp, [sums], { maxNorm });
+    return { factor: scope.keep(factor!), norm: scope.keep(norm!) };
+  };
   return {
     init(backend, parameters) {
       const moments = new Map<string, Moments>();
@@ -132,7 +155,8 @@ export function adamw(ops: OptimizerOps, options: AdamWOptions = {}): Optimizer 
       }
       return optimizerState(backend, moments);
     },
-    update(state, { parameters, gradients, lr }) {
+    clip,
+    update(state, { parameters, gradients, lr, clip: found }) {
       const { backend } = state;
       const work = [...gradients].flatMap(([name, gradient]) => {
         if (!gradient) return [];
@@ -144,16 +168,10 @@ export function adamw(ops: OptimizerOps, options: AdamWOptions = {}): Optimizer 
         return [{ parameter, moments, gradient }];
       });
       using scope = backend.scope();
-      if (work.length === 0) return { norm: scope.keep(backend.zeros([1])) };
-      const squares = work.map(({ gradient }) => backend.run(ops.sumOp, [gradient], { square: true })[0]!);
-      const [factor, norm] = backend.run(
-        ops.clipScaleOp,
-        backend.run(ops.concatOp, squares, { axis: 0 }),
-        { maxNorm },
-      );
+      const { factor, norm } = found ?? clip(backend, gradients);
       for (const { parameter, moments, gradient } of work) {
         const step = moments.step + 1;
-        backend.run(ops.adamwOp, [parameter, moments.m, moments.v, gradient, factor!], {
+        backend.run(ops.adamwOp, [parameter, moments.m, moments.v, gradient, factor], {
           lr,
           beta1,
           beta2,
@@ -163,7 +181,7 @@ export function adamw(ops: OptimizerOps, options: AdamWOptions = {}): Optimizer 
         });
         moments.step = step;
       }
-      return { norm: scope.keep(norm!) };
+      return { norm: found ? norm : scope.keep(norm) };
     },
   };
 }

@@ -69,7 +69,8 @@ for (const algorithm of ["eagle", "hass"]) {
         (event) => {
           if (event.type !== "metrics") return;
           for (const name of Object.keys(event.values)) seen.add(`${event.split}/${name}`);
-          (event.split === "train" ? losses : held).push(event.values["loss"]!);
+          if (event.split === "train") losses.push(event.values["loss"]!);
+          if (event.split === "val") held.push(event.values["loss"]!);
         },
       );
       const half = losses.length / 2, mean = (x: number[]) => x.reduce((a, b) => a + b, 0) / x.length;

@@ -34,6 +34,10 @@ export interface PreparedDraft extends Disposable {
   readonly fitted: boolean;
   /** The verifier it is for. */
   readonly verifier: VerifierInfo;
+  /** Where that lies. */
+  readonly verifierFolder: string;
+  /** Names of its tensors that are parameters of a Python module (others are buffers), in the plugin's order. */
+  readonly parameters: readonly string[];
 }
 
 /** What is asked for. */
@@ -49,6 +53,8 @@ export interface DraftRequest {
   /** States that the samples hold, the last one among them; a new draft reads these unless it is told others. */
   readonly held?: readonly number[] | null;
 }
+
+const FLOATS: ReadonlySet<string> = new Set(["f64", "f32", "bf16", "f16"]);
 
 /** Makes a new draft, or goes on from a checkpoint. */
 export async function prepareDraft(
@@ -87,26 +93,45 @@ export async function prepareDraft(
         where: `${from.checkpoint}/config.json`,
       })
       : algorithm.configure(verifier.info, fit ? { ...options, layerIds: fit } : options);
+    checkVocabulary(config, vocabulary, request);
     const host = await algorithm.initialise(config, {
       seed: settings.seed,
       verifier: verifier.weights,
       vocabulary,
       checkpoint: from.source,
     });
+    const infos = algorithm.tensors(config);
     return {
       objective: (options) => algorithm.objective!(config, options),
       config,
-      infos: algorithm.tensors(config),
+      infos,
       host,
       needs: algorithm.needs(config, verifier.info),
       fitted: fit !== null,
       verifier: verifier.info,
+      verifierFolder: verifier.folder,
+      parameters: infos.flatMap(({ name }) => FLOATS.has(host.get(name)?.dtype ?? "bool") ? [name] : []),
       [Symbol.dispose]: () => verifier[Symbol.dispose](),
     };
   } catch (error) {
     verifier[Symbol.dispose]();
     throw error;
   }
+}
+
+/** A draft that goes on has its vocabulary: another mapping beside it would be passed over without a word. */
+function checkVocabulary(
+  config: SpeculatorConfig,
+  vocabulary: VocabularyMap | null,
+  { d2tPath }: DraftRequest,
+): void {
+  const size = config["draft_vocab_size"];
+  if (!vocabulary || typeof size !== "number" || vocabulary.d2t.length === size) return;
+  throw new ConfigError(
+    d2tPath!,
+    `expected ${size} entries, the draft's vocabulary, received ${vocabulary.d2t.length}`,
+    { hint: "Give the mapping that the draft was made with, or none" },
+  );
 }
 
 /** The samples' states, where a new draft would read others: those that the Python system makes are not its default. */

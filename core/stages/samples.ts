@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { readDataConfig } from "../data/data_config.ts";
 import { splitSamples } from "../data/split.ts";
 import { openSampleStore, type SampleStore } from "../data/store.ts";
-import { ConfigError, NotFoundError } from "../errors.ts";
+import { ConfigError, FormatError, NotFoundError } from "../errors.ts";
 import { requireFolder } from "../folders.ts";
 import type { DraftNeeds } from "../plugin.ts";
 import type { SampleList } from "./batches.ts";
@@ -11,22 +11,26 @@ import type { SampleList } from "./batches.ts";
 const HINT = "Make samples with the command datagen, and give its --output-dir";
 
 /** A list that closes its stores. */
-export type OpenSampleList = SampleList & Disposable;
+export type OpenSampleList = SampleList & Disposable & {
+  /** Files that are there but so damaged that their length is unknown. */
+  readonly damaged: readonly string[];
+};
 
 /**
  * Opens data folders and lists their samples in order.
  *
  * @throws {NotFoundError} when a folder is not there or has no samples
+ * @throws {FormatError} when a sample is damaged, unless `skipDamaged` leaves it out
  */
-export async function listSamples(folders: readonly string[]): Promise<OpenSampleList> {
-  const stores: SampleStore[] = [],
-    items: { store: SampleStore; index: number }[] = [],
-    lengths: number[] = [];
+export async function listSamples(
+  folders: readonly string[],
+  options: { readonly skipDamaged?: boolean } = {},
+): Promise<OpenSampleList> {
+  const items: { store: SampleStore; index: number }[] = [], lengths: number[] = [], damaged: string[] = [];
   for (const folder of folders) {
     await requireFolder(folder, { what: "samples", hint: HINT });
     const store = await openSampleStore(folder);
-    stores.push(store);
-    const found = await store.lengths();
+    const found = await lengthsOf(store, options.skipDamaged ?? false);
     const indices = await store.list();
     if (indices.length === 0) {
       throw new NotFoundError(folder, "expected samples named data_{i}.pt or .safetensors, received none", {
@@ -34,16 +38,35 @@ export async function listSamples(folders: readonly string[]): Promise<OpenSampl
       });
     }
     for (const index of indices) {
+      const length = found.get(index);
+      if (length === undefined) {
+        damaged.push(store.path(index));
+        continue;
+      }
       items.push({ store, index });
-      lengths.push(found.get(index) ?? 0);
+      lengths.push(length);
     }
   }
-  return { items, lengths, [Symbol.dispose]() {} };
+  return { items, lengths, damaged, [Symbol.dispose]() {} };
 }
 
-/** Holds out a tenth, as upstream does. */
-export function splitList(list: SampleList): { train: SampleList; validation: SampleList } {
-  const { train, validation } = splitSamples(list.items.map((_, i) => i));
+async function lengthsOf(store: SampleStore, skipDamaged: boolean): Promise<ReadonlyMap<number, number>> {
+  try {
+    return await store.lengths();
+  } catch (error) {
+    if (!skipDamaged || !(error instanceof FormatError)) throw error;
+  }
+  const found = new Map<number, number>();
+  for (const index of await store.list()) {
+    const ids = await store.ids(index);
+    if (ids) found.set(index, ids.length);
+  }
+  return found;
+}
+
+/** Holds out a tenth, as upstream does, or what a ratio leaves. */
+export function splitList(list: SampleList, ratio = 0.9): { train: SampleList; validation: SampleList } {
+  const { train, validation } = splitSamples(list.items.map((_, i) => i), { ratio });
   const pick = (indices: readonly number[]): SampleList => ({
     items: indices.map((i) => list.items[i]!),
     lengths: indices.map((i) => list.lengths[i]!),

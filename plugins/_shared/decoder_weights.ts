@@ -50,9 +50,11 @@ class TensorList {
   }
 }
 
-/** Every tensor of a layer whose names begin with `prefix` (`model.layers.3`). */
+/** Every tensor of a layer whose names begin with `prefix` (`model.layers.3`), in the order of transformers' module. */
 export function decoderTensors(prefix: string, sizes: DecoderSizes): TensorInfo[] {
-  return [...attentionTensors(prefix, sizes), ...mlpTensors(prefix, sizes)];
+  const all = [...attentionTensors(prefix, sizes), ...mlpTensors(prefix, sizes)];
+  const isNorm = ({ name }: TensorInfo) => name.endsWith("_layernorm.weight");
+  return [...all.filter((info) => !isNorm(info)), ...all.filter(isNorm)];
 }
 
 /** The tensors of a layer without those of its MLP. */

@@ -6,31 +6,36 @@ import { draftVocabulary, keptRows } from "../_shared/draft_vocabulary.ts";
 import { firstValues } from "../_shared/first_values.ts";
 import { type Eagle3Config, type Eagle3Sizes, eagle3Sizes } from "./config.ts";
 
-/** Every tensor of a draft: trained, frozen, and those that are the verifier's and never saved. */
+/**
+ * Every tensor of a draft: trained, frozen, and those that are the verifier's and never saved; in the order in which the
+ * Python model registers its parameters, which is how an optimiser's file numbers them.
+ *
+ * source: speculators v0.4.0.1, `models/eagle3/core.py`
+ */
 export function eagle3Tensors(config: Eagle3Config): DraftTensorInfo[] {
   const sizes = eagle3Sizes(config);
   const { hidden, target, states, vocab, draftVocab } = sizes;
   const list: DraftTensorInfo[] = [];
   const put = (info: TensorInfo, trained: boolean, saved = true) => list.push({ ...info, trained, saved });
-  const embedding = { name: "embed_tokens.weight", shape: [vocab, hidden], required: false };
-  put(embedding, config.embed_requires_grad ?? false);
   put({ name: "fc.weight", shape: [hidden, states * target] }, true);
   if (config.norm_before_fc) put({ name: "input_norm.weight", shape: [states * target] }, true);
   if (config.fc_norm) {
     for (let i = 0; i < states; i++) put({ name: `fc_norm.${i}.weight`, shape: [target] }, true);
   }
-  put({ name: "layers.0.hidden_norm.weight", shape: [hidden] }, true);
   for (let i = 0; i < sizes.layers; i++) {
     for (const info of decoderTensors(`layers.${i}`, layerSizes(config, sizes, i))) put(info, true);
+    if (i === 0) put({ name: "layers.0.hidden_norm.weight", shape: [hidden] }, true);
   }
   put({ name: "norm.weight", shape: [hidden] }, true);
+  put({ name: "verifier_norm.weight", shape: [target] }, false, false);
+  const embedding = { name: "embed_tokens.weight", shape: [vocab, hidden], required: false };
+  put(embedding, config.embed_requires_grad ?? false);
   put({ name: "lm_head.weight", shape: [draftVocab, hidden] }, true);
+  put({ name: "verifier_lm_head.weight", shape: [draftVocab, target] }, false, false);
   if (sizes.mapped) {
     put({ name: "d2t", shape: [draftVocab], required: false }, false);
     put({ name: "t2d", shape: [vocab], required: false }, false);
   }
-  put({ name: "verifier_lm_head.weight", shape: [draftVocab, target] }, false, false);
-  put({ name: "verifier_norm.weight", shape: [target] }, false, false);
   return list;
 }
 
