@@ -12,6 +12,7 @@ import type { TensorSource } from "./formats/source.ts";
 import type { Dequantise } from "./formats/gguf.ts";
 import { isGguf, openWeights, soleGguf } from "./formats/weights.ts";
 import { resolveModel } from "./hub.ts";
+import { nearest } from "./nearest.ts";
 import type {
   TensorInfo,
   VerifierArchitecture,
@@ -23,11 +24,12 @@ import type {
 import type { Registry } from "./registry.ts";
 import {
   type Backend,
+  type BlockDType,
   BYTES,
   elements,
   type FileDType,
-  type HostTensor,
   type Shape,
+  type StoredTensor,
   type Tensor,
 } from "./tensor.ts";
 
@@ -135,11 +137,15 @@ async function unknownArchitecture(
     return false;
   });
   const received = JSON.stringify(config["architectures"] ?? null).slice(0, 200);
+  const asked = Array.isArray(config["architectures"]) ? config["architectures"].map(String) : [];
+  const near = asked.map((name) => nearest(name, known)).find((name) => name !== undefined);
   return new ConfigError(
     `${nameOrPath}/config.json: architectures`,
     `expected one of ${[...known].join(", ")}, received ${received}`,
     {
-      hint: "Take a verifier of a known architecture, or bring a verifier plugin for this one with --plugin",
+      hint: `${
+        near === undefined ? "" : `The nearest one is ${near}. `
+      }Take a verifier of a known architecture, or bring a verifier plugin for this one with --plugin`,
     },
   );
 }
@@ -201,8 +207,7 @@ class Opened implements OpenedVerifier {
     const present = listed.filter((tensor) =>
       this.#stored(tensor).some(({ name }) => this.#source.has(name))
     );
-    const bytes = (tensor: TensorInfo) =>
-      elements(tensor.shape) * BYTES[this.#source.spec(this.#stored(tensor)[0]!.name).dtype];
+    const bytes = (tensor: TensorInfo) => this.#bytes(tensor);
     const total = present.reduce((sum, tensor) => sum + bytes(tensor), 0);
     const tensors = new Map<string, Tensor>();
     try {
@@ -228,8 +233,20 @@ class Opened implements OpenedVerifier {
     return parts.map((name) => ({ name, shape: shape.slice(1), ...rest }));
   }
 
+  /** Blocks that a tensor is kept in; `null` where it is none, or no matrix. */
+  #blocks({ name, shape }: TensorInfo): BlockDType | null {
+    return shape.length === 2 && this.#source.has(name) ? this.#source.blocks?.(name) ?? null : null;
+  }
+
+  /** Bytes of a tensor as it is kept. */
+  #bytes(tensor: TensorInfo): number {
+    const { dtype } = this.#source.spec(this.#stored(tensor)[0]!.name);
+    return elements(tensor.shape) * BYTES[this.#blocks(tensor) ?? dtype];
+  }
+
   /** A tensor; one in parts is put together as they are read, so that no more than a part is there twice. */
-  async #read(tensor: TensorInfo): Promise<HostTensor> {
+  async #read(tensor: TensorInfo): Promise<StoredTensor> {
+    if (this.#blocks(tensor) !== null) return await this.#source.readBlocks!(tensor.name);
     const stored = this.#stored(tensor), first = await this.#source.read(stored[0]!.name);
     if (stored[0]!.name === tensor.name) return { ...first, shape: tensor.shape };
     const { dtype } = first, bytes = new Uint8Array(first.bytes.length * stored.length);

@@ -179,6 +179,16 @@ Deno.test("tokens that end a text come from both configs", async () => {
   });
 });
 
+Deno.test("an unknown architecture is refused with the nearest one that is known", async () => {
+  await withModel({ config: { architectures: ["PlaneForCausalLM"] } }, async (folder) => {
+    await assert.rejects(openVerifier(folder, { registry: registryOf([]) }), (error) => {
+      assert.ok(error instanceof ConfigError);
+      assert.match(error.hint ?? "", /^The nearest one is PlainForCausalLM\. /);
+      return true;
+    });
+  });
+});
+
 Deno.test("an unknown architecture is refused with those that are known", async () => {
   await withModel({ config: { architectures: ["OtherModel"] } }, async (folder) => {
     await assert.rejects(

@@ -8,6 +8,7 @@ import { openWeights } from "../core/formats/weights.ts";
 import { testFolder } from "../core/formats/_test_folder.ts";
 import { inspect } from "../core/inspect.ts";
 import { openVerifier } from "../core/verifier.ts";
+import { BYTES } from "../core/tensor.ts";
 import { dequantise, open } from "../kernels/mod.ts";
 import { convert, createRuntime, finish } from "../mod.ts";
 import { builtins } from "../plugins/mod.ts";
@@ -87,6 +88,30 @@ Deno.test("a quantised model's logits are near the checkpoint's", async () => {
   const expected = await logits(golden("verifiers", name)), near = await logits(path);
   const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   near.forEach((value, i) => assert.ok(Math.abs(value - expected[i]!) < 0.03 * largest, `${value} at ${i}`));
+});
+
+Deno.test("a quantised model's matrices stay in the blocks they are stored in", async () => {
+  await using folder = await testFolder();
+  const bytes = await llamaAsGguf(
+    golden("verifiers", plain[0]!),
+    (tensor) => toQ8(tensor, toFloat32(tensor)),
+  );
+  const path = await folder.put("model.gguf", bytes);
+  using source = await openWeights(path, options);
+  const names = source.names().filter((name) => source.blocks!(name) === "q8_0");
+  assert.ok(names.includes("model.layers.0.self_attn.q_proj.weight") && names.length > 7);
+  using backend = await open("wasm", { threads: 1 });
+  using opened = await openVerifier(path, options);
+  let total = 0;
+  using model = await opened.load(backend, { onProgress: (progress) => total = progress.total });
+  const stored = source.names().reduce((sum, name) => {
+    const { shape, dtype } = source.spec(name);
+    return sum + shape.reduce((n, axis) => n * axis, 1) * BYTES[source.blocks!(name) ?? dtype];
+  }, 0);
+  assert.equal(total, stored);
+  // Beside the weights: the tables of the rotation, and what a backend rounds up.
+  const { maxPositions, headDim } = model.info;
+  assert.ok(backend.memory().live < stored + 4 * maxPositions * headDim + 256 * source.names().length);
 });
 
 Deno.test("the config of a GGUF file is that of the checkpoint", async () => {

@@ -7,7 +7,7 @@
  */
 import { FormatError } from "../errors.ts";
 import { type OpenFile, openFile } from "../files.ts";
-import { BYTES, type HostTensor } from "../tensor.ts";
+import { type BlockDType, BYTES, type HostTensor, type StoredTensor } from "../tensor.ts";
 import { type GgufHeader, type GgufTensor, readGgufHeader } from "./_gguf_header.ts";
 import { type Dequantise, readableTypes } from "./_gguf_types.ts";
 import { rowSpan } from "./_rows.ts";
@@ -35,6 +35,10 @@ export interface GgufFile extends TensorSource {
   readonly tensors: ReadonlyMap<string, GgufTensor>;
   /** Reads some rows of a tensor and nothing else of the file. */
   readRange(name: string, rows: RowRange): Promise<HostTensor>;
+  /** In which blocks a tensor is stored, of those that backends compute with. */
+  blocks(name: string): BlockDType | null;
+  /** Reads a tensor in such blocks as it is. */
+  readBlocks(name: string): Promise<StoredTensor>;
 }
 
 /**
@@ -116,6 +120,20 @@ class Reader implements GgufFile {
       dtype,
       bytes: await this.#bytes(name, begin + from * stride, (to - from) * stride),
     };
+  }
+
+  blocks(name: string): BlockDType | null {
+    const { shape, type: { quantised } } = this.#tensor(name);
+    const kept = quantised === "q8_0" || quantised === "q4_0" || quantised === "q4_1";
+    return kept && shape.length > 1 ? quantised : null;
+  }
+
+  async readBlocks(name: string): Promise<StoredTensor> {
+    const { shape, begin, bytes, type } = this.#tensor(name), dtype = this.blocks(name);
+    if (dtype === null) {
+      throw new FormatError(this.path, `expected "${name}" in blocks, received ${type.name}`);
+    }
+    return { shape, dtype, bytes: await this.#file.read(begin, bytes) };
   }
 
   /** A piece of a tensor's data, of whole blocks, as it is or widened part by part. */

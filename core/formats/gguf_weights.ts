@@ -4,7 +4,7 @@
  * @module
  */
 import { FormatError } from "../errors.ts";
-import { elements, type HostTensor } from "../tensor.ts";
+import { type BlockDType, elements, type HostTensor, type StoredTensor } from "../tensor.ts";
 import { type GgufFile, type GgufOptions, openGguf } from "./gguf.ts";
 import { ggufArchitecture, ggufConfig } from "./gguf_config.ts";
 import { GGUF_ARCHITECTURES, hubName, ROPE_FACTORS } from "./_gguf_names.ts";
@@ -81,6 +81,16 @@ class Renamed implements TensorSource {
     return rowsOf(heads, { start: from - start, end: to - start });
   }
 
+  blocks(name: string): BlockDType | null {
+    return this.#file.blocks(this.#named(name));
+  }
+
+  async readBlocks(name: string): Promise<StoredTensor> {
+    const inner = this.#named(name), rows = this.#headRows(inner);
+    const tensor = await this.#file.readBlocks(inner);
+    return rows === null ? tensor : split(tensor, rows);
+  }
+
   #named(name: string): string {
     const inner = this.#names.get(name);
     if (inner === undefined) {
@@ -114,7 +124,7 @@ class Renamed implements TensorSource {
 }
 
 /** Whole heads of `rows` rows each: the first and second entries of its pairs apart, as transformers has them. */
-function split(tensor: HostTensor, rows: number): HostTensor {
+function split<T extends HostTensor | StoredTensor>(tensor: T, rows: number): T {
   const [count = 0] = tensor.shape, size = elements(tensor.shape) === 0 ? 0 : tensor.bytes.length / count;
   const bytes = new Uint8Array(tensor.bytes.length), half = rows / 2;
   for (let head = 0; head < count; head += rows) {

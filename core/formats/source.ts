@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { FileDType, HostTensor, Shape } from "../tensor.ts";
+import type { BlockDType, FileDType, HostTensor, Shape, StoredTensor } from "../tensor.ts";
 
 /** Shape and element type of a tensor in a file. */
 export interface FileSpec {
@@ -45,4 +45,12 @@ export interface TensorSource extends Disposable {
    * @throws {FormatError} when there is no such tensor, or it has not these rows
    */
   readRange?(name: string, rows: RowRange): Promise<HostTensor>;
+  /** In which blocks a tensor is stored, of those that backends compute with; `null` for none. None are where it is missing. */
+  blocks?(name: string): BlockDType | null;
+  /**
+   * Reads a tensor that is stored in blocks as it is; {@linkcode TensorSource.read} widens it.
+   *
+   * @throws {FormatError} when it is not stored so, or its data is damaged
+   */
+  readBlocks?(name: string): Promise<StoredTensor>;
 }
