@@ -5,7 +5,7 @@ import { ConfigError, PluginError, SpeculatorsError } from "./errors.ts";
 import { requireFolder } from "./folders.ts";
 import { openWeights } from "./formats/weights.ts";
 import { resolveModel } from "./hub.ts";
-import type { DraftPlugin, SpeculatorConfig, VerifierModel } from "./plugin.ts";
+import type { DraftPlugin, ProposerOptions, SpeculatorConfig, VerifierModel } from "./plugin.ts";
 import type { Registry } from "./registry.ts";
 import { uploadDraft } from "./draft_tensors.ts";
 import type { OpenedVerifier } from "./verifier.ts";
@@ -31,7 +31,12 @@ export interface OpenSpeculator extends Disposable {
  */
 export async function openSpeculator(
   nameOrPath: string,
-  options: { readonly registry: Registry; readonly verifier: OpenedVerifier; readonly model: VerifierModel },
+  options: {
+    readonly registry: Registry;
+    readonly verifier: OpenedVerifier;
+    readonly model: VerifierModel;
+    readonly proposing?: ProposerOptions;
+  },
 ): Promise<OpenSpeculator> {
   const folder = await resolveModel(nameOrPath);
   await requireFolder(folder, {
@@ -55,9 +60,10 @@ async function assemble(
     readonly model: VerifierModel;
     readonly common: CommonConfig;
     readonly plugin: DraftPlugin;
+    readonly proposing?: ProposerOptions;
   },
 ): Promise<OpenSpeculator> {
-  const { verifier, model, common, plugin } = what;
+  const { verifier, model, common, plugin, proposing = {} } = what;
   const algorithm = await plugin.load();
   const config = await checkConfig(algorithm.schema, common, { where: `${folder}/config.json` });
   const needs = algorithm.needs(config, verifier.info);
@@ -85,7 +91,7 @@ async function assemble(
     trained: false,
   }));
   const tensors = uploadDraft(model.backend, host, infos);
-  const proposer = algorithm.proposer(config, { backend: model.backend, tensors: tensors.all });
+  const proposer = algorithm.proposer(config, { backend: model.backend, tensors: tensors.all }, proposing);
   return {
     config,
     numSpecTokens: speculativeTokens(common),

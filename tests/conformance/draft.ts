@@ -242,6 +242,79 @@ export function draftConformance(subject: DraftSubject): void {
     assert.deepEqual(await ids(open, again), await ids(open, expected));
   });
 
+  test("proposals for several sequences are those for each by itself", async (open) => {
+    using tensors = await firstTensors(open);
+    using proposer = open.algorithm.proposer(open.config, { backend: open.backend, tensors: tensors.all });
+    if (!proposer.proposeAll) return;
+    const texts = [9, 4, 6].map((length, i) => sequence(open, length, { name: `${i}`, shared: 2 }));
+    const counts = [COUNT, 0, 2];
+    using _scope = open.backend.scope();
+    using stack = new DisposableStack();
+    const sessions = texts.map(() => stack.use(proposer.start(32)));
+    const alone: number[][] = [];
+    for (const [i, of] of texts.entries()) {
+      using session = proposer.start(32);
+      const { tokens: history } = of, hidden = rowsOf(open, of, 0, history.length - 1);
+      alone.push(await ids(open, session.propose({ history, position: 0, hidden, count: counts[i]! })));
+    }
+    // The first one has seen a part before.
+    propose(open, sessions[0]!, { of: texts[0]!, start: 0, length: 5 });
+    const starts = [4, 0, 0];
+    const parts = texts.map((of, i) => rowsOf(open, of, starts[i]!, of.tokens.length - 1));
+    const layers = parts[0]!.map((_, layer) =>
+      ops.concat(open.backend.run, parts.map((part) => part[layer]!), 0)
+    );
+    const found = await proposer.proposeAll({
+      sequences: texts.map(({ tokens: history }, i) => ({
+        session: sessions[i]!,
+        history,
+        position: starts[i]!,
+        count: counts[i]!,
+      })),
+      hidden: layers,
+    });
+    assert.deepEqual(await ids(open, { tokens: found.tokens, parents: [] }), alone.flat());
+    assert.deepEqual(found.parents.map(({ length }) => length), alone.map(({ length }) => length));
+  });
+
+  test("a tree holds no more than was asked for, each node behind its parent", async (open) => {
+    using tensors = await firstTensors(open);
+    const model = { backend: open.backend, tensors: tensors.all }, tree = { topK: 3, depth: 4 };
+    using proposer = open.algorithm.proposer(open.config, model, { tree });
+    if (!proposer.proposeAll) return;
+    const texts = [9, 6].map((length, i) => sequence(open, length, { name: `${i}`, shared: 2 }));
+    using _scope = open.backend.scope();
+    using stack = new DisposableStack();
+    const grow = async (chosen: readonly Sequence[], count: number) => {
+      const parts = chosen.map((of) => rowsOf(open, of, 0, of.tokens.length - 1));
+      const { tokens, parents } = await proposer.proposeAll!({
+        sequences: chosen.map(({ tokens: history }) => ({
+          session: stack.use(proposer.start(32)),
+          history,
+          position: 0,
+          count,
+        })),
+        hidden: parts[0]!.map((_, layer) =>
+          ops.concat(open.backend.run, parts.map((part) => part[layer]!), 0)
+        ),
+      });
+      return { tokens: await ids(open, { tokens, parents: [] }), parents };
+    };
+    for (const count of [1, 8]) {
+      const both = await grow(texts, count), first = await grow(texts.slice(0, 1), count);
+      assert.deepEqual(both.tokens.slice(0, first.tokens.length), first.tokens);
+      assert.deepEqual(both.parents[0], first.parents[0]);
+      let start = 0;
+      for (const own of both.parents) {
+        assert.ok(own.length > 0 && own.length <= count);
+        own.forEach((parent, i) => assert.ok(parent >= -1 && parent < i));
+        const siblings = own.map((parent, i) => `${parent} ${both.tokens[start + i]}`);
+        assert.equal(new Set(siblings).size, own.length);
+        start += own.length;
+      }
+    }
+  });
+
   test("a sequence may be filled to its end", async (open) => {
     using tensors = await firstTensors(open);
     using proposer = open.algorithm.proposer(open.config, { backend: open.backend, tensors: tensors.all });

@@ -171,6 +171,141 @@ export function verifierConformance(subject: VerifierSubject): void {
     );
   });
 
+  test("sequences in one pass equal each by itself, bit for bit", async (model) => {
+    const capture = everyLayer(model), starts = [5, 70, 1, 12], lengths = [4, 1, 3, 40];
+    const texts = starts.map((start, i) => sequence(model, start + lengths[i]!, i + 1));
+    const alone: Numbers[] = [];
+    for (const [i, tokens] of texts.entries()) {
+      using cache = model.cache(120);
+      await forward(model, { tokens: tokens.slice(0, starts[i]), cache, logits: "none" });
+      alone.push(await forward(model, { tokens: tokens.slice(starts[i]), cache, capture }));
+    }
+    using stack = new DisposableStack();
+    const caches = texts.map(() => stack.use(model.cache(120)));
+    const join = (parts: readonly Int32Array[]) => Int32Array.from(parts.flatMap((part) => [...part]));
+    await forward(model, {
+      tokens: join(texts.map((tokens, i) => tokens.slice(0, starts[i]))),
+      sequences: caches.map((cache, i) => ({ cache, rows: starts[i]! })),
+      logits: "none",
+    });
+    const together = await forward(model, {
+      tokens: join(texts.map((tokens, i) => tokens.slice(starts[i]))),
+      sequences: caches.map((cache, i) => ({ cache, rows: lengths[i]! })),
+      capture,
+    });
+    assert.deepEqual(caches.map(({ length }) => length), texts.map(({ length }) => length));
+    assert.deepEqual(together.logits, joined(alone.map(({ logits }) => logits!)));
+    together.hidden.forEach((states, i) =>
+      assert.deepEqual(states, joined(alone.map(({ hidden }) => hidden[i]!)))
+    );
+  });
+
+  test("each sequence has the logits that it asks for", async (model) => {
+    const tokens = sequence(model, 9), { vocabSize } = model.info;
+    using a = model.cache(9), b = model.cache(9), c = model.cache(9), all = model.cache(9);
+    const some = await forward(model, {
+      tokens,
+      sequences: [{ cache: a, rows: 4 }, { cache: b, rows: 3, logits: "none" }, {
+        cache: c,
+        rows: 2,
+        logits: "all",
+      }],
+      logits: "last",
+    });
+    const first = await forward(model, { tokens: tokens.slice(0, 4), cache: all });
+    all.truncate(0);
+    const last = await forward(model, { tokens: tokens.slice(7), cache: all });
+    assert.deepEqual(some.logits, joined([first.logits!.slice(3 * vocabSize), last.logits!]));
+  });
+
+  test("a tree's rows are those of its paths, beside other sequences", async (model) => {
+    // Whatever order sums have: the rows of a path do not lie side by side.
+    const parents = [-1, 0, 0, 1, 2, 2, 4], capture = everyLayer(model), start = sequence(model, 61);
+    const nodes = sequence(model, parents.length, 5),
+      other = sequence(model, 3, 7),
+      { vocabSize } = model.info;
+    using cache = model.cache(80), beside = model.cache(80), path = model.cache(80);
+    await forward(model, { tokens: start, cache, logits: "none" });
+    await forward(model, { tokens: start, cache: path, logits: "none" });
+    const tree = await forward(model, {
+      tokens: Int32Array.of(...other, ...nodes),
+      sequences: [{ cache: beside, rows: 3, logits: "none" }, { cache, rows: parents.length }],
+      parents: [-1, 0, 1, ...parents],
+      capture,
+    });
+    for (const rows of [[0, 1, 3], [0, 2, 4, 6], [0, 2, 5]]) {
+      const tokens = Int32Array.from(rows, (row) => nodes[row]!);
+      const chain = await forward(model, { tokens, cache: path, capture });
+      path.truncate(start.length);
+      const row = (values: Float32Array, width: number, first: number) =>
+        joined(rows.map((row) => values.slice((first + row) * width, (first + row + 1) * width)));
+      assertSame(row(tree.logits!, vocabSize, 0), chain.logits!, tolerance);
+      tree.hidden.forEach((states, i) =>
+        assertSame(row(states, model.info.hiddenSize, 3), chain.hidden[i]!, tolerance)
+      );
+    }
+  });
+
+  test("a path that is kept of a tree is as a fresh one", async (model) => {
+    const parents = [-1, 0, 0, 1, 2, 2, 4], start = sequence(model, 61), nodes = sequence(model, 7, 5);
+    const next = sequence(model, 3, 8), kept = [0, 2, 4, 6];
+    using cache = model.cache(80), fresh = model.cache(80);
+    await forward(model, { tokens: start, cache, logits: "none" });
+    await forward(model, { tokens: nodes, cache, parents, logits: "none" });
+    cache.keep(start.length, kept);
+    assert.equal(cache.length, start.length + kept.length);
+    await forward(model, { tokens: start, cache: fresh, logits: "none" });
+    await forward(model, {
+      tokens: Int32Array.from(kept, (row) => nodes[row]!),
+      cache: fresh,
+      logits: "none",
+    });
+    const after = await forward(model, { tokens: next, cache });
+    assertSame(after.logits!, (await forward(model, { tokens: next, cache: fresh })).logits!, tolerance);
+    assert.throws(() => cache.keep(start.length, [0, 99]));
+    assert.throws(() => cache.keep(start.length, [1, 0]));
+  });
+
+  test("a cache in bf16 gives about the same", async (model) => {
+    const tokens = sequence(model, 23);
+    using half = model.cache(30, { dtype: "bf16" }), whole = model.cache(30);
+    const found = await pieces(model, half, { parts: split(tokens, [5, 1, 17]) });
+    const expected = await pieces(model, whole, { parts: split(tokens, [5, 1, 17]) });
+    assertSame(found.logits, expected.logits, 3e-2);
+    assert.notDeepEqual(found.logits, expected.logits);
+  });
+
+  test("a long text, row by row and going back, is that of one pass", async (model) => {
+    const most = Math.min(model.info.maxPositions, 400),
+      tokens = sequence(model, most),
+      { vocabSize } = model.info;
+    using cache = model.cache(most);
+    const whole = await forward(model, { tokens, logits: "last" });
+    let last = new Float32Array(0);
+    while (cache.length < most) {
+      const { length } = cache, rows = Math.min(length < 100 ? 70 : 9, most - length);
+      const { logits } = await forward(model, { tokens: tokens.slice(length, length + rows), cache });
+      last = logits!.slice((rows - 1) * vocabSize);
+      if (cache.length < most && rows > 4) cache.truncate(length + rows - 4);
+    }
+    assertSame(last, whole.logits!, tolerance);
+  });
+
+  test("caches of others, trees that are none and rows that do not add up are refused", (model) => {
+    const tokens = sequence(model, 4), none = { length: 0, capacity: 9 } as unknown as KvCache;
+    using cache = model.cache(9);
+    const refused = (input: Omit<ForwardInput, "tokens">) =>
+      assert.throws(() => model.forward({ tokens, ...input }), /Cannot run "forward"/);
+    refused({ sequences: [{ cache: none, rows: 4 }] });
+    refused({ sequences: [{ cache, rows: 3 }] });
+    refused({ sequences: [{ cache, rows: 2 }, { cache, rows: 2 }] });
+    refused({ cache, parents: [-1, 0, 1] });
+    refused({ cache, parents: [-1, 0, 3, 1] });
+    refused({ parents: [-1, 0, 1, 1] });
+    assert.equal(cache.length, 0);
+    return Promise.resolve();
+  });
+
   test("a full cache and rows it does not have are refused", async (model) => {
     using cache = model.cache(4);
     await forward(model, { tokens: sequence(model, 3), cache });
