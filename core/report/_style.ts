@@ -49,7 +49,7 @@ ${Array.from({ length: 8 }, (_, i) => `.c${i} { color: var(--c${i}); }`).join(" 
 .tip { position: absolute; top: 8px; z-index: 1; max-width: 75%; padding: 6px 10px; pointer-events: none; font-size: 0.8rem;
   background: var(--card); border: 1px solid var(--edge); border-radius: 8px; box-shadow: 0 4px 14px #0003; }
 .tip b { display: block; } .tip span { display: block; white-space: nowrap; font-variant-numeric: tabular-nums; }
-.table { overflow-x: auto; padding: 4px 14px; margin-bottom: 16px; }
+.table { overflow-x: auto; padding: 4px 14px; margin: 16px 0; }
 table { border-collapse: collapse; width: 100%; font-size: 0.88rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: 8px 0 4px; }
 th, td { text-align: right; padding: 5px 10px; border-top: 1px solid var(--line); white-space: nowrap; }

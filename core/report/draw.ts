@@ -90,6 +90,17 @@ export function chartKit(): ChartKit {
     return size >= 1e4 ? `${trim(value / 1e3, 4)}k` : trim(value, 4);
   }
 
+  /** The ticks of numbers as they are written: bytes in round numbers of their unit. */
+  function heights(
+    low: number,
+    high: number,
+    { wanted, format }: { wanted: number; format: NumberFormat },
+  ): number[] {
+    if (format !== "bytes" || !(high > 1)) return ticks(low, high, wanted);
+    const unit = 1024 ** Math.min(4, Math.floor(Math.log(high) / Math.log(1024)));
+    return ticks(low / unit, high / unit, wanted).map((tick) => tick * unit);
+  }
+
   /** Round numbers from `low` to `high`, about `wanted` of them: steps of 1, 2 or 5 times a power of ten. */
   function ticks(low: number, high: number, wanted: number): number[] {
     const raw = (high - low) / Math.max(1, wanted), power = 10 ** Math.floor(Math.log10(raw));
@@ -143,7 +154,7 @@ export function chartKit(): ChartKit {
       xs: chart.categories
         ? chart.categories.map((_, i) => i)
         : ticks(first, last, size.width / 90).filter((tick) => Number.isInteger(tick) || last - first < 2),
-      ys: ticks(low, high, size.height / 50),
+      ys: heights(low, high, { wanted: size.height / 50, format: chart.format }),
       right,
       bottom,
     };
@@ -219,7 +230,8 @@ export function chartKit(): ChartKit {
       parts.push(`<text x="${LEFT - 7}" y="${top}" dy="0.32em" text-anchor="end">${text}</text>`);
     }
     for (const tick of xs) {
-      const text = escape(chart.categories?.[tick] ?? write(tick, "number"));
+      const name = chart.categories?.[tick];
+      const text = escape(name === undefined ? write(tick, "number") : cut(name, (x(1) - x(0)) / 6.5));
       parts.push(`<text x="${place(x(tick))}" y="${place(bottom + 16)}" text-anchor="middle">${text}</text>`);
     }
     parts.push(
@@ -229,6 +241,10 @@ export function chartKit(): ChartKit {
     parts.push(`<text class="label" ${label}>${escape(chart.xLabel)}</text>`);
     parts.push(chart.categories ? bars(chart, found) : chart.series.map((one) => curve(one, found)).join(""));
     return `${open}${parts.join("")}</svg>`;
+  }
+
+  function cut(text: string, most: number): string {
+    return text.length <= most ? text : `${text.slice(0, Math.max(1, Math.floor(most) - 1))}…`;
   }
 
   function nearest(values: readonly number[], wanted: number): number {

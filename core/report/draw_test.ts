@@ -47,6 +47,8 @@ Deno.test("axes have round numbers, shares end at their whole", () => {
   assert.deepEqual(labels(kit.draw(chart([0, 10]), SIZE)), ["0", "2", "4", "6", "8", "10"]);
   const shares = kit.draw(chart([0, 1], { format: "percent" }), SIZE);
   assert.deepEqual(labels(shares), ["0 %", "20 %", "40 %", "60 %", "80 %", "100 %"]);
+  const bytes = kit.draw(chart([0, 40e6], { format: "bytes", fromZero: true }), SIZE);
+  assert.deepEqual(labels(bytes), ["0 B", "10 MiB", "20 MiB", "30 MiB", "40 MiB"]);
 });
 
 Deno.test("bars are as high as their numbers, from 0 on", () => {
@@ -55,6 +57,9 @@ Deno.test("bars are as high as their numbers, from 0 on", () => {
   assert.equal(heights.length, 2);
   assert.ok(Math.abs(heights[1]! / heights[0]! - 2) < 0.01, `${heights}`);
   assert.match(svg, />a<[^]*>b<[^]*>c</);
+  const long = chart([1, 2], { categories: ["a".repeat(99), "<".repeat(99)] });
+  assert.match(kit.draw(long, SIZE), />a{20,40}…<[^]*>(?:&lt;){20,40}…</);
+  assert.equal(kit.at(long, SIZE, 0)!.label, "a".repeat(99));
 });
 
 Deno.test("what lies at a place is the nearest point of each curve that has one there", () => {

@@ -54,8 +54,12 @@ ${
 `;
 }
 
-/** What of a page changes with its report. */
-export function reportContent(report: Report): string {
+/**
+ * What of a page changes with its report.
+ *
+ * @param drawn whether the charts are drawn already; a page's program draws them anyway
+ */
+export function reportContent(report: Report, drawn = true): string {
   const { escape } = chartKit(), charts = report.sections.flatMap((section) => section.charts);
   const parts = [`<h1>${escape(report.title)}</h1>`, `<p>${escape(report.subtitle)}</p>`];
   const figures = report.figures.map(({ label, value }) =>
@@ -64,7 +68,10 @@ export function reportContent(report: Report): string {
   if (figures.length > 0) parts.push(`<dl class="figures">${figures.join("")}</dl>`);
   for (const { title, charts } of report.sections) {
     if (charts.length > 0) {
-      parts.push(`<h2>${escape(title)}</h2>`, `<div class="charts">${charts.map(figure).join("\n")}</div>`);
+      parts.push(
+        `<h2>${escape(title)}</h2>`,
+        `<div class="charts">${charts.map((chart) => figure(chart, drawn)).join("\n")}</div>`,
+      );
     }
   }
   for (const table of report.tables) parts.push(tableOf(table));
@@ -87,12 +94,12 @@ export function dataOf(page: string): unknown {
   }
 }
 
-function figure(chart: Chart): string {
+function figure(chart: Chart, drawn: boolean): string {
   const kit = chartKit(), { escape } = kit;
   const named = chart.series.filter((one) => one.look !== "faint");
   const legend = named.length < 2 ? "" : named.map((one) => legendEntry(one)).join("");
   return `<figure><h3>${escape(chart.title)}</h3>${chart.note ? `<p>${escape(chart.note)}</p>` : ""}` +
-    `<div class="plot">${kit.draw(chart, STATIC)}</div>${
+    `<div class="plot">${drawn ? kit.draw(chart, STATIC) : ""}</div>${
       legend === "" ? "" : `<div class="legend">${legend}</div>`
     }</figure>`;
 }

@@ -73,9 +73,9 @@ export class RunReport {
     return reportPage(this.report(), { live });
   }
 
-  /** What of that page changes. */
+  /** What of that page changes, to be drawn there. */
   content(): string {
-    return reportContent(this.report());
+    return reportContent(this.report(), false);
   }
 
   /** What the report shows now. */

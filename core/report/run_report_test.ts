@@ -80,6 +80,16 @@ Deno.test("known numbers stand in their charts, others get one of their own", as
     ["val step 1", 1, "strong"],
   ]);
   assert.deepEqual(sections[2]!.charts.at(-1)!.series[0]!.y, [1, 2, 4]);
+  const [, epochs] = report.report().tables;
+  assert.deepEqual(epochs!.head, [
+    "epoch",
+    "steps",
+    "simulated accepted length",
+    "loss 0",
+    "full acc 0",
+    "cond acc 0",
+  ]);
+  assert.deepEqual(epochs!.rows, [["1", "1", "1.5", "1", "50 %", "50 %"]]);
   assert.deepEqual([title, details[0]!.entries], ["Training of <try>", [["lr", "0.1"]]]);
 });
 

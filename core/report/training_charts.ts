@@ -32,7 +32,7 @@ function places(): readonly Place[] {
     {
       title: "Learning",
       charts: [
-        { title: "Loss per TTT step", names: ["loss_#"] },
+        { title: "Loss per TTT step", names: ["loss_#"], fromZero: true },
         {
           title: "Accuracy per position",
           note: "Share of tokens where the draft and all its steps before are right.",
@@ -56,7 +56,7 @@ function places(): readonly Place[] {
     {
       title: "Optimisation",
       charts: [
-        { title: "Loss, all steps", names: ["loss"] },
+        { title: "Loss, all steps", names: ["loss"], fromZero: true },
         { title: "Learning rate", names: ["lr"], fromZero: true, exact: true },
         { title: "Norm of the gradients", names: ["grad_norm"], fromZero: true },
       ],
@@ -147,7 +147,7 @@ export function trainingTables(history: RunHistory): ReportTable[] {
     rows: history.epochs.slice(-50).map(({ epoch, step, values }) => [
       String(epoch + 1),
       String(step),
-      ...names.map((name) => text(values[name], name.includes("_acc") ? "percent" : "number")),
+      ...names.map((name) => text(values[name], /_acc_\d+$/.test(name) ? "percent" : "number")),
     ]),
   });
   return tables;
@@ -167,7 +167,11 @@ function chartOf(known: Known, names: readonly string[], history: RunHistory): C
     // A colour is a TTT step, or a number where a chart shows several; where it shows one of each split, a split.
     const key = step ?? (single ? split : own), colour = colours.get(key) ?? colours.size;
     colours.set(key, colour);
-    const words = step !== undefined ? `step ${step}` : single ? "" : own.replaceAll("_", " ");
+    const words = step !== undefined
+      ? `step ${step}`
+      : single
+      ? ""
+      : own.replace(/_(?:seconds|bytes)$/, "").replaceAll("_", " ");
     const label = [split, words].filter((word) => word !== "").join(" ");
     const smooth = !known.exact && split === "train" && one.x.length >= SMOOTH_FROM;
     if (smooth) faint.push({ name: label, colour, look: "faint", x: one.x, y: one.y });
@@ -193,8 +197,8 @@ function chartOf(known: Known, names: readonly string[], history: RunHistory): C
 /** Time in all by phase, as bars. */
 function phaseChart(history: RunHistory): Chart | null {
   const phases = [
-    ["waiting for samples", "train/data_seconds"],
-    ["training steps", "train/compute_seconds"],
+    ["data", "train/data_seconds"],
+    ["compute", "train/compute_seconds"],
     ["validation", "val/seconds"],
     ["checkpoints", "checkpoint/seconds"],
   ].flatMap(([label, name]) => {
@@ -204,7 +208,7 @@ function phaseChart(history: RunHistory): Chart | null {
   if (phases.length === 0) return null;
   const series = { name: "time", colour: 0, x: phases.map((_, i) => i), y: phases.map(({ total }) => total) };
   const categories = phases.map(({ label }) => label);
-  return { title: "Time in all by phase", xLabel: "", format: "seconds", categories, series: [series] };
+  return { title: "Time in all by phase", xLabel: "phase", format: "seconds", categories, series: [series] };
 }
 
 /** The mean of some neighbours to both sides, which keeps gaps where they are. */

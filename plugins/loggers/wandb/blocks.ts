@@ -18,7 +18,7 @@ const FULL = 1, FIRST = 2, MIDDLE = 3, LAST = 4;
 /** A record's bytes as they stand in the file from `at` on. */
 export function framed(data: Uint8Array, at: number): Uint8Array {
   const parts: Uint8Array[] = [];
-  let place = at, done = 0;
+  let place = at, done = 0, begun = false;
   do {
     const left = BLOCK - place % BLOCK;
     if (left < PART_HEADER) { // too little for a part: zeros
@@ -26,10 +26,11 @@ export function framed(data: Uint8Array, at: number): Uint8Array {
       place += left;
       continue;
     }
-    const length = Math.min(left - PART_HEADER, data.length - done), first = done === 0;
+    const length = Math.min(left - PART_HEADER, data.length - done), first = !begun;
     const last = done + length === data.length;
     parts.push(part(data.subarray(done, done + length), first ? last ? FULL : FIRST : last ? LAST : MIDDLE));
     place += PART_HEADER + length;
+    begun = true;
     done += length;
     if (last) break;
   } while (true);
