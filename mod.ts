@@ -48,6 +48,7 @@ export {
   type WriteJsonOptions,
 } from "./core/files.ts";
 export { type OpenSpeculator, openSpeculator } from "./core/speculator.ts";
+export { type DeviceRoom, type Fit, fit, type ModelNeeds, modelNeeds } from "./core/fit.ts";
 export {
   type LoadOptions,
   type LoadProgress,

@@ -82,6 +82,12 @@ export interface OpenedVerifier extends Disposable {
   /** The weights that a draft may share, read when asked for. */
   readonly weights: VerifierWeights;
   /**
+   * Bytes of all weights and of the largest, as {@linkcode OpenedVerifier.load} would put them on a device.
+   *
+   * @throws {FormatError} as that
+   */
+  size(): { readonly weights: number; readonly largest: number };
+  /**
    * Loads all weights in the dtype they are stored in, one tensor at a time.
    *
    * @throws {FormatError} when a tensor is missing, is not the architecture's, or has another shape
@@ -201,21 +207,30 @@ class Opened implements OpenedVerifier {
     };
   }
 
-  async load(backend: Backend, options: LoadOptions = {}): Promise<VerifierModel> {
+  size(): { readonly weights: number; readonly largest: number } {
+    const bytes = this.#present().map((tensor) => this.#bytes(tensor));
+    return {
+      weights: bytes.reduce((sum, n) => sum + n, 0),
+      largest: bytes.reduce((most, n) => Math.max(most, n), 0),
+    };
+  }
+
+  /** The tensors that are there, once all are known to be the architecture's. */
+  #present(): readonly TensorInfo[] {
     const listed = this.architecture.tensors(this.info);
     this.#check(listed, true);
-    const present = listed.filter((tensor) =>
-      this.#stored(tensor).some(({ name }) => this.#source.has(name))
-    );
-    const bytes = (tensor: TensorInfo) => this.#bytes(tensor);
-    const total = present.reduce((sum, tensor) => sum + bytes(tensor), 0);
+    return listed.filter((tensor) => this.#stored(tensor).some(({ name }) => this.#source.has(name)));
+  }
+
+  async load(backend: Backend, options: LoadOptions = {}): Promise<VerifierModel> {
+    const present = this.#present(), total = this.size().weights;
     const tensors = new Map<string, Tensor>();
     try {
       let done = 0;
       for (const tensor of present) {
         if (options.signal?.aborted) throw new AbortedError();
         tensors.set(tensor.name, backend.upload(await this.#read(tensor)));
-        done += bytes(tensor);
+        done += this.#bytes(tensor);
         options.onProgress?.({ done, total });
       }
       return this.architecture.model(this.info, { backend, tensors });
