@@ -1,5 +1,5 @@
 /**
- * What a person sees: tables, progress, sparklines. Plain lines where the output is no terminal; colours only where one
+ * What a person sees: tables and progress. Plain lines where the output is no terminal; colours only where one
  * is and `NO_COLOR` is not set. Results go to standard output, all else to standard error.
  *
  * @module
@@ -78,12 +78,6 @@ export function prettyJson(value: unknown, indent = ""): string {
   const entries = Object.entries(value).filter(([, item]) => item !== undefined)
     .map(([key, item]) => `${JSON.stringify(key)}: ${prettyJson(item, inner)}`);
   return entries.length === 0 ? "{}" : `{\n${inner}${entries.join(`,\n${inner}`)}\n${indent}}`;
-}
-
-/** A curve in one line of text. */
-export function sparkline(values: readonly number[]): string {
-  const blocks = "▁▂▃▄▅▆▇█", low = Math.min(...values), span = Math.max(...values) - low;
-  return values.map((v) => blocks[span > 0 ? Math.round((v - low) / span * 7) : 0]).join("");
 }
 
 /** Seconds as `m:ss` or `h:mm:ss`. */

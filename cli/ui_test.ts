@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { clock, type Output, prettyJson, Progress, size, sparkline, style, table } from "./ui.ts";
+import { clock, type Output, prettyJson, Progress, size, style, table } from "./ui.ts";
 
 function recorder(terminal: boolean): Output & { text: string } {
   return {
@@ -36,11 +36,9 @@ Deno.test("prettyJson says what JSON.stringify says, with lists of numbers on on
   );
 });
 
-Deno.test("clock, size and sparkline write numbers as people do", () => {
+Deno.test("clock and size write numbers as people do", () => {
   assert.deepEqual([clock(0), clock(65), clock(3661)], ["0:00", "1:05", "1:01:01"]);
   assert.deepEqual([size(12), size(2048), size(5e9)], ["12 B", "2.00 KiB", "4.66 GiB"]);
-  assert.equal(sparkline([0, 1, 2]), "▁▅█");
-  assert.equal(sparkline([3, 3]), "▁▁");
 });
 
 Deno.test("style leaves text alone where colours are not wanted", () => {

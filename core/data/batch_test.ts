@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { toFloat32, toInt32 } from "../formats/dtype.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
+import { testFolder } from "../formats/_test_folder.ts";
 import { golden, goldenJson } from "../../tests/golden.ts";
 import { packBatch, type PackedBatch } from "./batch.ts";
-import { lengthsBySize } from "./lengths.ts";
 import type { Sample } from "./sample.ts";
 import { openSampleStore } from "./store.ts";
 
@@ -103,5 +103,11 @@ Deno.test("lengths come from the folder's list, and upstream's estimate from siz
   const { approx_lengths, lengths } = cases();
   const store = await openSampleStore(golden("batches", "samples"));
   assert.deepEqual([...(await store.lengths()).values()], lengths);
-  assert.deepEqual(lengthsBySize(approx_lengths.sizes, lengths[0]!), approx_lengths.from_sizes);
+  await using folder = await testFolder();
+  for (const index of await store.list()) {
+    await Deno.copyFile(store.path(index), folder.at(`data_${index}.pt`));
+  }
+  const unlisted = await openSampleStore(folder.path);
+  assert.deepEqual([...(await unlisted.lengths()).values()], lengths, "read from the files");
+  assert.deepEqual([...(await unlisted.lengths({ openAtMost: 1 })).values()], approx_lengths.from_sizes);
 });

@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import { FormatError, NotFoundError } from "../errors.ts";
-import { readLengths } from "./lengths.ts";
+import { lengthsBySize, readLengths } from "./lengths.ts";
 import type { Sample } from "./sample.ts";
 import { checkSample } from "./sample.ts";
 import { safetensorsSamples } from "./store_safetensors.ts";
@@ -54,8 +54,13 @@ export interface SampleStore {
   ids(index: number): Promise<Int32Array | null>;
   /** Writes a sample in one step; the folder is made. Lengths are written apart, once, by `writeLengths`. */
   write(index: number, sample: Sample): Promise<void>;
-  /** Tokens of every sample that is there: from `sample_lengths.json`, from the sample's own file where it lacks one. */
-  lengths(): Promise<Map<number, number>>;
+  /**
+   * Tokens of every sample that is there: from `sample_lengths.json`; where it lacks some, from the samples' own files,
+   * which is exact; where it lacks many, by the files' sizes, as upstream does.
+   *
+   * @param options `openAtMost`: files that may be opened for it; 20 000 unless given
+   */
+  lengths(options?: { readonly openAtMost?: number }): Promise<Map<number, number>>;
 }
 
 /** Endings of sample files that are known. */
@@ -92,6 +97,9 @@ export interface StoreOptions {
   /** Format of samples that are written; that of the samples already there, else `pt`, unless given. */
   readonly format?: SampleEnding;
 }
+
+/** Files that are opened to learn the lengths of their samples: that takes seconds, and minutes on a disk far away. */
+const OPEN_AT_MOST = 20_000;
 
 /** Most samples in a folder. */
 const MAX_SAMPLES = 100_000_000;
@@ -149,15 +157,20 @@ class FolderStore implements SampleStore {
     this.#there.set(index, this.#ending);
   }
 
-  async lengths(): Promise<Map<number, number>> {
-    const known = await readLengths(this.folder);
-    const lengths = new Map<number, number>();
-    for (const index of await this.list()) {
-      const length = known.get(index) ??
-        await formatOf(this.#there.get(index)!).length(this.path(index));
-      lengths.set(index, length);
+  async lengths({ openAtMost = OPEN_AT_MOST } = {}): Promise<Map<number, number>> {
+    const known = await readLengths(this.folder), indices = await this.list();
+    const missing = indices.filter((index) => !known.has(index));
+    const lengthOf = (index: number) => formatOf(this.#there.get(index)!).length(this.path(index));
+    const found = new Map<number, number>();
+    if (missing.length > openAtMost) {
+      const first = indices[0]!, sizes: number[] = [];
+      for (const index of [first, ...missing]) sizes.push((await Deno.stat(this.path(index))).size);
+      const estimates = lengthsBySize(sizes, known.get(first) ?? await lengthOf(first)).slice(1);
+      missing.forEach((index, i) => found.set(index, estimates[i]!));
+    } else {
+      for (const index of missing) found.set(index, await lengthOf(index));
     }
-    return lengths;
+    return new Map(indices.map((index) => [index, known.get(index) ?? found.get(index)!]));
   }
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { ConfigError } from "../../core/errors.ts";
-import { count_tokens, initSync, select_vocabulary } from "../lib/single.js";
+import { initSync, select_vocabulary } from "../lib/single.js";
 import module from "../lib/single_module.js";
 
 /** Which of a verifier's tokens a draft knows. */
@@ -13,31 +13,6 @@ export interface VocabularyMap {
   readonly d2t: BigInt64Array;
   /** `[target]`: 1 for the verifier's ids that are kept. */
   readonly t2d: Uint8Array;
-}
-
-/**
- * Adds to `counts[id]` how often each id stands where the mask is 1.
- *
- * @param counts one entry for each id of the vocabulary
- * @throws {ConfigError} when lengths differ or an id lies outside; then nothing was counted
- */
-export function countTokens(ids: Int32Array, mask: Uint8Array, counts: BigInt64Array | Float64Array): void {
-  if (mask.length !== ids.length) {
-    throw new ConfigError(
-      "loss_mask",
-      `expected one entry for each of ${ids.length} ids, received ${mask.length}`,
-    );
-  }
-  initSync({ module });
-  const exact = counts instanceof BigInt64Array ? counts : new BigInt64Array(counts.length);
-  const outside = count_tokens(ids, mask, exact);
-  if (outside >= 0) {
-    throw new ConfigError(
-      "input_ids",
-      `expected ids from 0 to ${counts.length - 1}, received ${ids[outside]} at ${outside}`,
-    );
-  }
-  if (counts instanceof Float64Array) exact.forEach((count, id) => counts[id]! += Number(count));
 }
 
 /**

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ConfigError } from "../../core/errors.ts";
 import { golden, goldenJson } from "../../tests/golden.ts";
-import { countTokens, selectVocabulary } from "./vocabulary.ts";
+import { selectVocabulary } from "./vocabulary.ts";
 
 interface Case {
   name: string;
@@ -55,21 +55,4 @@ Deno.test("an observed id outside the verifier's vocabulary is refused only when
     /received 1 twice/,
   );
   assert.throws(() => selectVocabulary(ids, counts.subarray(1), 1, 4), ConfigError);
-});
-
-Deno.test("tokens are counted where the mask is 1", () => {
-  const counts = new BigInt64Array(5), numbers = new Float64Array(5);
-  for (const target of [counts, numbers]) {
-    countTokens(Int32Array.of(1, 4, 4, 2, 1), Uint8Array.of(1, 1, 1, 0, 1), target);
-    countTokens(Int32Array.of(4, 99), Uint8Array.of(1, 0), target);
-    assert.deepEqual([...target].map(Number), [0, 2, 0, 0, 3]);
-  }
-});
-
-Deno.test("an id outside the vocabulary is named, and nothing is counted", () => {
-  const counts = new BigInt64Array(3);
-  assert.throws(() => countTokens(Int32Array.of(1, 3), Uint8Array.of(1, 1), counts), /received 3 at 1/);
-  assert.throws(() => countTokens(Int32Array.of(-1), Uint8Array.of(1), counts), /received -1 at 0/);
-  assert.throws(() => countTokens(Int32Array.of(1), Uint8Array.of(), counts), ConfigError);
-  assert.deepEqual([...counts], [0n, 0n, 0n]);
 });
