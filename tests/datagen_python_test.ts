@@ -1,6 +1,6 @@
 /**
  * A data set made here, read by the Python system's own code, where there is a Python with `torch` and `speculators`:
- * `PYTHON` names it, else it is `python3`.
+ * `SPECULATORS_PYTHON` or `PYTHON` names it, else it is `python3`.
  */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
@@ -11,7 +11,7 @@ import { writeSamples } from "../core/data/write_samples.ts";
 import { createRuntime, datagen, finish } from "../mod.ts";
 import { DIALOGUES, inFolder, VERIFIER } from "./cli.ts";
 
-const PYTHON = Deno.env.get("PYTHON") ?? "python3";
+const PYTHON = Deno.env.get("SPECULATORS_PYTHON") ?? Deno.env.get("PYTHON") ?? "python3";
 const SCRIPT = fileURLToPath(new URL("./python/read_samples.py", import.meta.url));
 const MAX_LENGTH = 512;
 
@@ -31,7 +31,7 @@ const there = run("-c", CHECK).success;
 
 Deno.test({
   name: "the Python system reads samples made here as its own" +
-    (there ? "" : " (there is no Python with torch and speculators; PYTHON names one)"),
+    (there ? "" : " (there is no Python with torch and speculators; SPECULATORS_PYTHON names one)"),
   ignore: !there,
   fn: () =>
     inFolder(async (at) => {
@@ -67,7 +67,8 @@ const LOAD = "import sys, torch; a, b = (torch.load(path, weights_only=True) for
   "assert all(map(same, a['hidden_states'], b['hidden_states'])) and len(a['hidden_states']) == 3";
 
 Deno.test({
-  name: "torch unpacks packed samples" + (there ? "" : " (there is no Python with torch; PYTHON names one)"),
+  name: "torch unpacks packed samples" +
+    (there ? "" : " (there is no Python with torch; SPECULATORS_PYTHON names one)"),
   ignore: !there,
   fn: () =>
     inFolder(async (at) => {

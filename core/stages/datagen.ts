@@ -110,6 +110,11 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
       `expected a tokenizer of at most ${verifier.info.vocabSize} tokens, received ${text.vocabSize}`,
     );
   }
+  // A few rows more than tokens are common: tables are padded.
+  if (text.vocabSize < 0.9 * verifier.info.vocabSize) {
+    const all = `${text.vocabSize} of the verifier's ${verifier.info.vocabSize} tokens`;
+    yield note(`The tokenizer knows ${all}: look whether it is this model's`, "warning");
+  }
   using records = await openDataRecords(options, text, runtime.signal);
   const store = await openSampleStore(outputDir, options.format ? { format: options.format } : {});
   const dtype = options.dtype ?? modelDtype(verifier.info.raw);

@@ -15,6 +15,7 @@ const GROUPS: Readonly<Record<string, () => Promise<Row[]>>> = {
   startup: async () => await (await import("./startup.ts")).startupRows(),
   decode: async () => await (await import("./decode.ts")).decodeRows("wasm"),
   train: async () => await (await import("./train.ts")).trainRows(),
+  data: async () => await (await import("./data.ts")).dataRows(),
   convert: async () => await (await import("./convert.ts")).convertRows(),
 };
 
@@ -31,12 +32,19 @@ for (const [name, run] of Object.entries(GROUPS)) {
   err.write(`${name} …\n`);
   rows.push(...await run());
 }
-const number = (x: number) => x >= 100 ? x.toFixed(0) : x.toPrecision(3);
+const number = (x: number) => Number.isNaN(x) ? "–" : x >= 100 ? x.toFixed(0) : x.toPrecision(3);
 out.write(table([
   ["what", "ours", "peer", "unit", "ratio", "peer is"],
   ...rows.map((
     row,
-  ) => [row.name, number(row.ours), number(row.peer), row.unit, `${row.ratio.toFixed(2)} ×`, row.against]),
+  ) => [
+    row.name,
+    number(row.ours),
+    number(row.peer),
+    row.unit,
+    Number.isNaN(row.ratio) ? "–" : `${row.ratio.toFixed(2)} ×`,
+    row.against,
+  ]),
 ]));
 if (values.json) await writeJsonAtomic(values.json, rows, { indent: 2 });
 Deno.exit(0); // peers leave workers behind

@@ -4,7 +4,7 @@ export interface Row {
   readonly name: string;
   /** Ours. */
   readonly ours: number;
-  /** The peer's, or the figure to be met. */
+  /** The peer's, or the figure to be met; NaN where the peer is not there. */
   readonly peer: number;
   /** Unit of both. */
   readonly unit: string;
