@@ -23,6 +23,7 @@ const DRAFTS: readonly (readonly [name: string, summary: string, load: PluginEnt
     "HASS: Eagle v1 trained over harmonised steps with a top-k loss; checkpoints are eagle's",
     () => import("./hass/mod.ts"),
   ],
+  ["mtp", "MTP: a verifier's own next-token layer, trained over steps", () => import("./mtp/mod.ts")],
 ];
 
 const ENTRIES: readonly PluginEntry[] = [

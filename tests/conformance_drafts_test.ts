@@ -100,6 +100,14 @@ const OWN_VARIANTS: Readonly<Record<string, readonly Variant[]>> = {
   eagle: FEATURE_VARIANTS,
   hass: FEATURE_VARIANTS,
   dflash: BLOCK_VARIANTS,
+  mtp: [
+    { title: "normed states", last: true, options: {} },
+    {
+      title: "states as they are, two steps",
+      last: true,
+      options: { extra: { norm_hidden_states: false, num_speculative_steps: 2 } },
+    },
+  ],
 };
 
 const VARIANTS: readonly Variant[] = [
