@@ -11,6 +11,12 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
   "--deterministic-cuda": "Leave it out: the same run on the same backend gives the same bytes anyway",
   "--num-workers": "Leave it out: the next batch is read while one is worked on",
   "--prefetch-factor": "Leave it out: the next batch is read while one is worked on",
+  "--fsdp-shard":
+    "Leave it out: one machine trains here; the README says how the Python trainer goes on from a checkpoint",
+  "--hidden-states-dtype": "Leave it out: states are computed with in the type that their files have",
+  "--hidden-states-path": "Name the folder with --data-path: it holds the samples",
+  "--legacy-data": "Leave it out: the layout of the samples is found out",
+  "--dry-run": "Leave it out: what does not fit is refused before anything is computed",
 };
 
 /** Where it happened. */

@@ -15,39 +15,22 @@ import { decimal, given, whole, wholes } from "../numbers.ts";
 import { type Output, style, table } from "../ui.ts";
 import { watched } from "../watch.ts";
 
-interface Flags extends SharedFlags {
-  readonly verifierNameOrPath: string;
-  readonly speculatorType: string;
-  readonly dataPath: string[];
-  readonly valDataPath?: string[];
-  readonly savePath: string;
-  readonly epochs: number;
-  readonly lr: number;
+interface Flags extends SharedFlags, Omit<TrainOptions, "resume" | "draft" | "command"> {
   readonly resumeFromCheckpoint: boolean;
-  readonly totalSeqLen: number;
   readonly numLayers: number;
   readonly draftArch?: string;
-  readonly d2tPath?: string;
-  readonly t2dPath?: string;
-  readonly tttSteps: number;
-  readonly tttStepLossDecay: number;
-  readonly seed: number;
-  readonly useOffPolicyTokens?: boolean;
-  readonly lossFn?: string;
+  readonly layerIds?: number[];
   readonly normBeforeResidual: boolean;
   readonly embedRequiresGrad?: boolean;
-  readonly noiseStd: number;
-  readonly schedulerType: NonNullable<TrainOptions["schedulerType"]>;
-  readonly schedulerWarmupSteps?: number;
-  readonly schedulerTotalSteps?: number;
-  readonly schedulerNumCosineCycles: number;
-  readonly layerIds?: number[];
   readonly set?: Readonly<Record<string, unknown>>;
+  readonly saveBest?: boolean;
+  readonly dataFormatVersion?: string;
+  readonly optimizer?: string;
+  readonly verbose?: boolean;
   readonly logger: readonly string[];
   readonly logDir: string;
   readonly runName?: string;
   readonly dashboard?: number | true;
-  readonly logFreq: number;
 }
 
 /** Defines the command. */
@@ -56,15 +39,29 @@ export function define(command: Command, context: Context): void {
     .description(
       "Trains a speculator on the samples of datagen; after each epoch it validates and keeps a checkpoint.",
     )
-    .optionsGroup("Data and checkpoints:")
+    .optionsGroup("Data:")
     .option("--data-path <folder...>", "samples made by datagen", ["./data"])
-    .option("--val-data-path <folder...>", "samples to validate on (default: a tenth of the data)")
-    .option("--save-path <folder>", "where checkpoints go", "./checkpoints")
-    .option("--no-resume-from-checkpoint", "start anew even if there is a checkpoint")
+    .option("--val-data-path <folder...>", "samples to validate on (default: what --train-data-ratio leaves)")
+    .option("--train-data-ratio <x>", "share of the data that is trained on", decimal(0, { max: 1 }), 0.9)
     .option("--total-seq-len <n>", "tokens of a batch", whole(2), 8192)
+    .addOption(
+      new Option("--data-format-version <n>", "layout of the samples, which is found out anyway").choices([
+        "1",
+      ]),
+    )
+    .option("--max-bad-samples <n>", "corrupt samples that are named and left out", whole(), 0)
+    .optionsGroup("Checkpoints:")
+    .option("--save-path <folder>", "where checkpoints go", "./checkpoints")
+    .option("--save-steps <n>", "steps between checkpoints within an epoch (default: none)", whole(1))
+    .option("--checkpoint-freq <x>", "epochs between checkpoints; a share of one below 1", frequency, 1)
+    .option("--keep <n>", "how many of the newest stay, besides the best (default: all)", whole(1))
+    .option("--save-best", "keep the best and the newest alone: --keep 1")
+    .option("--no-resume-from-checkpoint", "start anew; checkpoints that are there are set aside")
+    .option("--from-pretrained <folder>", "begin with this speculator's weights, or with its config alone")
     .optionsGroup("Draft model:")
     .option("--speculator-type <name>", "draft plugin", "eagle3")
     .option("--num-layers <n>", "decoder layers", whole(1), 1)
+    .addOption(alias("--target-layer-ids <id...>", "layerIds").argParser(wholes))
     .addOption(
       new Option("--draft-arch <kind>", "kind of the layers (default: the draft plugin's)").choices([
         "llama",
@@ -87,13 +84,25 @@ export function define(command: Command, context: Context): void {
     .option("--noise-std <x>", "uniform noise on the states", decimal(0), 0.05)
     .optionsGroup("Optimisation:")
     .option("--epochs <n>", "passes over the data", whole(1), 20)
+    .option("--max-steps <n>", "stop after so many steps", whole(1))
+    .addOption(
+      new Option("--optimizer <name>", "what changes the weights").choices(["adamw"]).default("adamw"),
+    )
     .option("--lr <x>", "learning rate", decimal(0, { open: true }), 1e-4)
+    .option("--weight-decay <x>", "decay of the weights", decimal(0), 0.01)
+    .option("--max-grad-norm <x>", "gradients are scaled down to this norm", decimal(0, { open: true }), 1)
+    .option("--skip-bad-batches", "leave out batches whose loss is not finite, instead of stopping")
     .option("--seed <n>", "seed of weights and noise", whole(), 42)
     .addOption(
       new Option("--scheduler-type <kind>", "course of the learning rate")
         .choices(["linear", "cosine", "constant", "none"]).default("linear"),
     )
-    .option("--scheduler-warmup-steps <n>", "steps of warm-up (default: 1 % of all)", whole())
+    .option(
+      "--scheduler-warmup-steps <n>",
+      "steps of warm-up (default: by --scheduler-warmup-ratio)",
+      whole(),
+    )
+    .option("--scheduler-warmup-ratio <x>", "share of all steps", decimal(0, { max: 1 }), 0.01)
     .option("--scheduler-total-steps <n>", "all steps of the schedule (default: those of the run)", whole(1))
     .option("--scheduler-num-cosine-cycles <x>", "waves of the cosine", decimal(0), 0.5)
     .optionsGroup("Logging:")
@@ -113,11 +122,15 @@ export function define(command: Command, context: Context): void {
 Examples:
   deno run -A cli/main.ts train --verifier-name-or-path M --data-path data --save-path checkpoints \\
     --d2t-path vocab/d2t.npy --t2d-path vocab/t2d.npy --epochs 3 --lr 1e-3 --logger jsonl
-Stopped at any point, the same command goes on from the last epoch.
+  A long run, with a checkpoint every 500 steps, and the three newest and the best kept:
+    … --save-steps 500 --keep 3 --max-bad-samples 10 --skip-bad-batches --dashboard
+  A speculator trained further on other data:
+    … --from-pretrained speculator --data-path more-data --save-path more-checkpoints --lr 2e-5
+Stopped or killed at any point, the same command goes on from the newest checkpoint, to the same weights.
 `,
     )
     .action(async (flags: Flags) => {
-      const options = optionsOf(flags), runtime = await runtimeFor(flags, context);
+      const options = optionsOf(flags, typed(command)), runtime = await runtimeFor(flags, context);
       const name = flags.runName ?? basename(resolve(flags.savePath)), folder = join(flags.logDir, name);
       const run = { name, folder, settings: { ...options } };
       const watching = { run, loggers: flags.logger, savePath: flags.savePath, dashboard: flags.dashboard };
@@ -126,6 +139,12 @@ Stopped at any point, the same command goes on from the last epoch.
       printTraining(context.out, result);
       context.out.write(`Checkpoint: ${result.checkpoint}\n`);
     });
+}
+
+/** What was typed. */
+function typed(command: Command): string {
+  const { rawArgs = [] } = command.parent as unknown as { rawArgs?: readonly string[] };
+  return rawArgs.join(" ");
 }
 
 function listOf(value: string): string[] {
@@ -150,53 +169,38 @@ function parsed(text: string): unknown {
   }
 }
 
-function optionsOf(flags: Flags): TrainOptions {
-  const { numLayers, draftArch, layerIds, normBeforeResidual, embedRequiresGrad, resumeFromCheckpoint } =
-    flags;
+function optionsOf(flags: Flags, typed: string): TrainOptions {
+  const { numLayers, draftArch, layerIds, normBeforeResidual, embedRequiresGrad, set: extra } = flags;
+  const { resumeFromCheckpoint: resume, saveBest, keep = saveBest ? 1 : undefined } = flags;
   const { verifierNameOrPath, dataPath, savePath, valDataPath, speculatorType, epochs, lr, totalSeqLen } =
     flags;
-  const {
-    d2tPath,
-    t2dPath,
-    tttSteps,
-    tttStepLossDecay,
-    useOffPolicyTokens,
-    lossFn,
-    noiseStd,
-    seed,
-    schedulerType,
-  } = flags;
-  const { set: extra } = flags;
-  const { schedulerWarmupSteps, schedulerTotalSteps, schedulerNumCosineCycles } = flags;
+  const { d2tPath, t2dPath, tttSteps, tttStepLossDecay, useOffPolicyTokens, lossFn, noiseStd, seed } = flags;
+  const { schedulerType, schedulerWarmupSteps, schedulerWarmupRatio, schedulerTotalSteps } = flags;
+  const { schedulerNumCosineCycles, maxGradNorm, weightDecay, maxSteps, fromPretrained, trainDataRatio } =
+    flags;
+  const { logFreq, saveSteps, checkpointFreq, maxBadSamples, skipBadBatches } = flags;
+  const draft = given({ numLayers, draftArch, layerIds, normBeforeResidual, embedRequiresGrad, extra });
   return {
-    verifierNameOrPath,
-    dataPath,
-    savePath,
-    logFreq: flags.logFreq,
-    resume: resumeFromCheckpoint,
-    draft: given({ numLayers, draftArch, layerIds, normBeforeResidual, embedRequiresGrad, extra }),
-    ...given({
-      valDataPath,
-      speculatorType,
-      epochs,
-      lr,
-      totalSeqLen,
-      d2tPath,
-      t2dPath,
-      tttSteps,
-      tttStepLossDecay,
-    }),
-    ...given({
-      useOffPolicyTokens,
-      lossFn,
-      noiseStd,
-      seed,
-      schedulerType,
-      schedulerWarmupSteps,
-      schedulerTotalSteps,
-    }),
-    schedulerNumCosineCycles,
+    ...{ verifierNameOrPath, dataPath, savePath, resume, draft, command: typed },
+    ...given({ valDataPath, speculatorType, epochs, lr, totalSeqLen, d2tPath, t2dPath, tttSteps }),
+    ...given({ tttStepLossDecay, useOffPolicyTokens, lossFn, noiseStd, seed, schedulerType }),
+    ...given({ schedulerWarmupSteps, schedulerWarmupRatio, schedulerTotalSteps, schedulerNumCosineCycles }),
+    ...given({ maxGradNorm, weightDecay, maxSteps, fromPretrained, trainDataRatio, logFreq, saveSteps }),
+    ...given({ checkpointFreq, keep, maxBadSamples, skipBadBatches }),
   };
+}
+
+/** Another name of a flag, which the help does not list. */
+function alias(flags: string, attribute: string): Option {
+  const option = new Option(flags).hideHelp();
+  option.attributeName = () => attribute;
+  return option;
+}
+
+/** Whole epochs, or a share of one. */
+function frequency(value: string): number {
+  const n = decimal(0, { open: true })(value);
+  return n < 1 ? n : whole(1)(value);
 }
 
 /** Prints a run's last validation. */
