@@ -2,6 +2,9 @@
 import { ConfigError } from "../core/errors.ts";
 import type { RunReport } from "../mod.ts";
 
+/** Milliseconds that requests under way have when the run ends. */
+const PATIENCE_MS = 1_000;
+
 /** How it is served. */
 export interface DashboardOptions {
   /** Milliseconds between a page's questions; 2000 unless given. */
@@ -24,6 +27,7 @@ export interface Dashboard extends AsyncDisposable {
  */
 export function openDashboard(report: RunReport, port: number, options: DashboardOptions = {}): Dashboard {
   const { everyMs = 2_000 } = options;
+  const stop = new AbortController();
   let server: Deno.HttpServer<Deno.NetAddr>;
   const names = (): string[] => ["127.0.0.1", "localhost"].map((host) => `${host}:${server.addr.port}`);
   const answer = (request: Request): Response => {
@@ -37,7 +41,7 @@ export function openDashboard(report: RunReport, port: number, options: Dashboar
     return html(report.content(), headers);
   };
   try {
-    server = Deno.serve({ hostname: "127.0.0.1", port, onListen() {} }, answer);
+    server = Deno.serve({ hostname: "127.0.0.1", port, signal: stop.signal, onListen() {} }, answer);
   } catch (cause) {
     if (cause instanceof Deno.errors.NotCapable) throw cause;
     const reason = cause instanceof Error ? cause.message : String(cause);
@@ -48,7 +52,12 @@ export function openDashboard(report: RunReport, port: number, options: Dashboar
   }
   return {
     address: `http://127.0.0.1:${server.addr.port}/`,
-    [Symbol.asyncDispose]: () => server.shutdown(),
+    async [Symbol.asyncDispose]() {
+      // Who is in the middle of an answer gets it, unless it takes long: a run waits for no reader.
+      const timer = setTimeout(() => stop.abort(), PATIENCE_MS);
+      await Promise.race([server.shutdown(), server.finished]);
+      clearTimeout(timer);
+    },
   };
 }
 

@@ -39,6 +39,17 @@ Deno.test("other names, other paths and other methods are refused", async () => 
   assert.match(await ask(`POST / HTTP/1.1\r\nHost: localhost:${port}\r\nContent-Length: 0`), / 405 /);
 });
 
+Deno.test("the run's end waits for no request that is never finished", async () => {
+  const page = openDashboard(report(), 0), { port } = new URL(page.address);
+  using connection = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
+  await connection.write(
+    new TextEncoder().encode(`POST /content HTTP/1.1\r\nHost: localhost:${port}\r\nContent-Le`),
+  );
+  const start = performance.now();
+  await page[Symbol.asyncDispose]();
+  assert.ok(performance.now() - start < 5_000);
+});
+
 Deno.test("a port that is taken is refused with what to do", async () => {
   await using page = openDashboard(report(), 0);
   assert.throws(() => openDashboard(report(), Number(new URL(page.address).port)), {
