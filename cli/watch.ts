@@ -26,22 +26,10 @@ export async function* watched<R>(
     folder: savePath,
     logFolder: run.folder,
     settings: run.settings,
-    provenance: provenance(),
   });
   const whole = reported(logged(stage, { loggers, run }, runtime), report);
   if (dashboard === undefined) return yield* whole;
   await using page = openDashboard(report, dashboard === true ? 0 : dashboard);
   yield { type: "note", stage: "train", level: "info", text: `watch it at ${page.address}` };
   return yield* whole;
-}
-
-/** What ran, and on what. */
-function provenance(): Record<string, unknown> {
-  const { deno, v8, typescript } = Deno.version;
-  return {
-    command: Deno.args.join(" "),
-    deno: `${deno} (V8 ${v8}, TypeScript ${typescript})`,
-    system: Deno.build.target,
-    threads: navigator.hardwareConcurrency,
-  };
 }

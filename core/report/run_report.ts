@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "node:path";
-import { readText, writeFileAtomic } from "../files.ts";
+import { readJson, readText, writeFileAtomic } from "../files.ts";
 import type { MetricsEvent } from "../events.ts";
 import type { Report } from "./chart.ts";
 import { chartKit } from "./draw.ts";
@@ -17,14 +17,12 @@ import { trainingSections, trainingTables } from "./training_charts.ts";
 export interface RunReportOptions {
   /** The run's name. */
   readonly name: string;
-  /** Folder of the report: that of the checkpoints. */
+  /** Folder of the report: that of the checkpoints, whose `provenance.json` it shows. */
   readonly folder: string;
   /** Folder of the run's logs; lines of JSON there say what an earlier part told. */
   readonly logFolder?: string;
   /** Its settings. */
   readonly settings: Readonly<Record<string, unknown>>;
-  /** Where it comes from: versions, device, command. */
-  readonly provenance?: Readonly<Record<string, unknown>>;
 }
 
 /** Most bytes of an earlier report. */
@@ -35,6 +33,7 @@ export class RunReport {
   readonly #options: RunReportOptions;
   readonly #start = new Date();
   #history: RunHistory | null = null;
+  #call: Readonly<Record<string, unknown>> = {};
   #version = 0;
 
   /** Begins one; nothing is read or written yet. */
@@ -54,7 +53,10 @@ export class RunReport {
 
   /** Takes numbers; with the first of them, reads what an earlier part of the run left. */
   async take(event: MetricsEvent): Promise<void> {
-    this.#history ??= new RunHistory(event.step === 0 ? null : await this.#before());
+    if (this.#history === null) {
+      this.#call = await newestCall(join(this.#options.folder, "provenance.json"));
+      this.#history = new RunHistory(event.step === 0 ? null : await this.#before());
+    }
     this.#history.take(event);
     this.#version++;
   }
@@ -80,7 +82,8 @@ export class RunReport {
 
   /** What the report shows now. */
   report(): Report {
-    const { name, settings, provenance = {} } = this.#options, history = this.#history ?? new RunHistory();
+    const { name, settings } = this.#options, { settings: all, ...provenance } = this.#call;
+    const history = this.#history ?? new RunHistory();
     const time = (date: Date) => date.toISOString().slice(0, 19).replace("T", " ");
     return {
       title: `Training of ${name}`,
@@ -89,7 +92,7 @@ export class RunReport {
       sections: trainingSections(history),
       tables: trainingTables(history),
       details: [
-        { title: "Settings", entries: entriesOf(settings) },
+        { title: "Settings", entries: entriesOf({ ...settings, ...recordOf(all) }) },
         { title: "Provenance", entries: entriesOf(provenance) },
       ].filter(({ entries }) => entries.length > 0),
     };
@@ -107,6 +110,20 @@ export class RunReport {
     }
     return beginning(logged) <= beginning(own) ? logged : own;
   }
+}
+
+/** What the newest of a run's calls was made by, on and from; nothing where no file tells it. */
+async function newestCall(path: string): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    const { calls } = recordOf(await readJson(path, { maxBytes: MAX_PAGE_BYTES }));
+    return Array.isArray(calls) ? { calls: calls.length, ...recordOf(calls.at(-1)) } : {};
+  } catch {
+    return {};
+  }
+}
+
+function recordOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null ? value as Readonly<Record<string, unknown>> : {};
 }
 
 function beginning(data: HistoryData | null): number {

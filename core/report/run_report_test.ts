@@ -147,6 +147,33 @@ Deno.test("a report that was changed or is no report is no beginning, and is rep
   });
 });
 
+Deno.test("a report says by what and from what the run was made, where the run has written it down", async () => {
+  await inFolder(async (folder) => {
+    const details = async (text: string) => {
+      await Deno.writeTextFile(join(folder, "provenance.json"), text);
+      return (await run({ name: "try", folder, settings: { lr: 1 } }, 0)).report().details;
+    };
+    const calls = [{ device: "old" }, {
+      device: "wasm",
+      data: { sha256: "ab" },
+      settings: { lr: 2, seed: 3 },
+    }];
+    assert.deepEqual(await details(JSON.stringify({ calls })), [
+      { title: "Settings", entries: [["lr", "2"], ["seed", "3"]] },
+      {
+        title: "Provenance",
+        entries: [["calls", "2"], ["device", "wasm"], ["data", '{\n "sha256": "ab"\n}']],
+      },
+    ]);
+    const settings = [{ title: "Settings", entries: [["lr", "1"]] }];
+    for (const text of ["", "[]", '{"calls":3}', "null"]) assert.deepEqual(await details(text), settings);
+    assert.deepEqual((await details('{"calls":[null]}'))[1], {
+      title: "Provenance",
+      entries: [["calls", "1"]],
+    });
+  });
+});
+
 Deno.test("a run without numbers leaves no report", async () => {
   await inFolder(async (folder) => {
     await new RunReport({ name: "try", folder, settings: {} }).write();
