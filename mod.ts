@@ -36,7 +36,8 @@ export type { AdamWStep, OptimizerOps } from "./core/optim.ts";
 export { createRegistry, type PluginEntry, type Registry } from "./core/registry.ts";
 export type { ImportOptions } from "./core/plugin_import.ts";
 export type { CoreOps, Runtime } from "./core/runtime.ts";
-export type { TapeOps } from "./core/tape.ts";
+export type { CastOps, ComputeDType } from "./core/compute_dtype.ts";
+export type { Part, TapeOps } from "./core/tape.ts";
 
 // Models and their files.
 export * from "./core/config/mod.ts";

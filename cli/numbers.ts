@@ -33,3 +33,21 @@ export function decimal(
 export function given<T extends object>(flags: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined)) as never;
 }
+
+const UNITS: Readonly<Record<string, number>> = {
+  "": 1,
+  k: 1e3,
+  m: 1e6,
+  g: 1e9,
+  ki: 2 ** 10,
+  mi: 2 ** 20,
+  gi: 2 ** 30,
+};
+
+/** A number of bytes: `500MB`, `2GiB`, `1000`. */
+export function byteCount(value: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?) ?([kmg]?i?)b?$/i.exec(value) ?? [];
+  const size = number === undefined ? NaN : Math.floor(Number(number) * (UNITS[unit!.toLowerCase()] ?? NaN));
+  if (Number.isSafeInteger(size) && size > 0) return size;
+  throw new InvalidArgumentError(`Expected a size such as 5GB or 500MB, received "${value}".`);
+}

@@ -2,7 +2,7 @@
 import { convert, type ConvertOptions, type ConvertResult, createRuntime } from "../../mod.ts";
 import { type Command, CommanderError, InvalidArgumentError, Option } from "../_commander.ts";
 import { type Context, follow, printJson, type SharedFlags, sharedFlags } from "../context.ts";
-import { given, whole } from "../numbers.ts";
+import { byteCount, given, whole } from "../numbers.ts";
 import { size, style } from "../ui.ts";
 
 interface Flags extends SharedFlags {
@@ -50,7 +50,7 @@ export function define(command: Command, context: Context): void {
         "bf16",
       ]),
     )
-    .option("--max-shard-size <bytes>", "most bytes in a file, e.g. 500MB (default: 5GB)", bytes)
+    .option("--max-shard-size <bytes>", "most bytes in a file, e.g. 500MB (default: 5GB)", byteCount)
     .addOption(
       new Option(
         "--fill-from-verifier <name...>",
@@ -158,21 +158,4 @@ function json(value: string): Record<string, unknown> {
     return parsed as Record<string, unknown>;
   }
   throw new InvalidArgumentError(`Expected a JSON object, received "${value.slice(0, 80)}".`);
-}
-
-const UNITS: Readonly<Record<string, number>> = {
-  "": 1,
-  k: 1e3,
-  m: 1e6,
-  g: 1e9,
-  ki: 2 ** 10,
-  mi: 2 ** 20,
-  gi: 2 ** 30,
-};
-
-function bytes(value: string): number {
-  const [, number, unit] = /^(\d+(?:\.\d+)?) ?([kmg]?i?)b?$/i.exec(value) ?? [];
-  const size = number === undefined ? NaN : Math.floor(Number(number) * (UNITS[unit!.toLowerCase()] ?? NaN));
-  if (Number.isSafeInteger(size) && size > 0) return size;
-  throw new InvalidArgumentError(`Expected a size such as 5GB or 500MB, received "${value}".`);
 }

@@ -11,7 +11,7 @@ import {
   type SharedFlags,
   sharedFlags,
 } from "../context.ts";
-import { decimal, given, whole, wholes } from "../numbers.ts";
+import { byteCount, decimal, given, whole, wholes } from "../numbers.ts";
 import { type Output, style, table } from "../ui.ts";
 import { watched } from "../watch.ts";
 
@@ -92,6 +92,15 @@ export function define(command: Command, context: Context): void {
     .option("--weight-decay <x>", "decay of the weights", decimal(0), 0.01)
     .option("--max-grad-norm <x>", "gradients are scaled down to this norm", decimal(0, { open: true }), 1)
     .option("--skip-bad-batches", "leave out batches whose loss is not finite, instead of stopping")
+    .addOption(
+      new Option("--dtype <type>", "what weights are computed with; they are kept in f32 always")
+        .choices(["f32", "bf16"]).default("f32"),
+    )
+    .option(
+      "--memory-limit <bytes>",
+      "device memory of a step, as in 2GB: beyond it parts are computed again",
+      byteCount,
+    )
     .option("--seed <n>", "seed of weights and noise", whole(), 42)
     .addOption(
       new Option("--scheduler-type <kind>", "course of the learning rate")
@@ -187,6 +196,7 @@ function optionsOf(flags: Flags, typed: string): TrainOptions {
     ...given({ schedulerWarmupSteps, schedulerWarmupRatio, schedulerTotalSteps, schedulerNumCosineCycles }),
     ...given({ maxGradNorm, weightDecay, maxSteps, fromPretrained, trainDataRatio, logFreq, saveSteps }),
     ...given({ checkpointFreq, keep, maxBadSamples, skipBadBatches }),
+    ...given({ dtype: flags.dtype, memoryLimit: flags.memoryLimit }),
   };
 }
 

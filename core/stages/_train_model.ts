@@ -1,4 +1,5 @@
 /** A draft in training on a device: one step, one validation, what a checkpoint keeps. */
+import { computeTensors } from "../compute_dtype.ts";
 import type { PackedBatch } from "../data/batch.ts";
 import { downloadDraft, type DraftTensors, uploadDraft } from "../draft_tensors.ts";
 import { AbortedError, PluginError, SpeculatorsError } from "../errors.ts";
@@ -6,7 +7,7 @@ import { adamw, type GradientClip, type Optimizer, type OptimizerState } from ".
 import { exportState, importState } from "../optim_state.ts";
 import type { LossResult, LossTerm, Objective } from "../plugin.ts";
 import type { Runtime } from "../runtime.ts";
-import { Tape } from "../tape.ts";
+import { MemoryBudget, type Part, Tape } from "../tape.ts";
 import type { Backend, HostTensor, Tensor, TypedArray } from "../tensor.ts";
 import { withSimulation } from "./_train_metrics.ts";
 import type { NamedBatch } from "./batches.ts";
@@ -25,27 +26,33 @@ export class TrainModel implements Disposable {
   readonly backend: Backend;
   readonly #runtime: Runtime;
   readonly #draft: PreparedDraft;
-  readonly #plugin: string;
+  readonly #settings: TrainSettings;
+  readonly #budget: MemoryBudget | null;
   readonly #tensors: DraftTensors;
   readonly #objectives: { readonly train: Objective; readonly validation: Objective };
   readonly #optimizer: Optimizer;
   readonly #moments: OptimizerState;
 
-  /** @param moments of a run that goes on; zeros when `null` */
+  /**
+   * @param moments of a run that goes on; zeros when `null`
+   * @param memoryLimit bytes that a step may take on the device where that can be had by computing parts of it again
+   */
   constructor(
     backend: Backend,
     draft: PreparedDraft,
-    { runtime, settings, moments, loss }: {
+    { runtime, settings, moments, loss, memoryLimit }: {
       readonly runtime: Runtime;
       readonly loss: readonly LossTerm[] | undefined;
       readonly settings: TrainSettings;
       readonly moments: ReadonlyMap<string, HostTensor> | null;
+      readonly memoryLimit?: number | undefined;
     },
   ) {
     this.backend = backend;
     this.#runtime = runtime;
     this.#draft = draft;
-    this.#plugin = settings.speculatorType;
+    this.#settings = settings;
+    this.#budget = memoryLimit === undefined ? null : new MemoryBudget(memoryLimit);
     const { draft: { extra }, tttStepLossDecay, tttSteps, useOffPolicyTokens } = settings;
     const options = { tttSteps, tttStepLossDecay, ...(extra ? { extra } : {}), ...(loss ? { loss } : {}) };
     this.#objectives = {
@@ -74,8 +81,10 @@ export class TrainModel implements Disposable {
     using kept = new DisposableStack();
     let work: { gradients: Map<string, Tensor | null>; clip: GradientClip } | undefined;
     const values = await this.#append((keep) => {
-      const parameters = [...trained.values()], tape = new Tape(backend, this.#runtime.ops).watch(parameters);
-      const result = this.#loss(tape.run, this.#objectives.train, { batch, gradients: true });
+      const parameters = [...trained.values()];
+      const tape = new Tape(backend, this.#runtime.ops, this.#budget).watch(parameters);
+      const { part } = tape;
+      const result = this.#loss(tape.run, this.#objectives.train, { batch, gradients: true, part });
       for (const tensor of Object.values(result.outputs)) tape.keep(tensor);
       const list = tape.gradientsIfAny(result.loss, parameters);
       const gradients = new Map(names.map((name, i) => [name, list[i]!]));
@@ -126,9 +135,13 @@ export class TrainModel implements Disposable {
   #loss(
     run: Backend["run"],
     objective: Objective,
-    input: { readonly batch: PackedBatch; readonly gradients: boolean },
+    input: { readonly batch: PackedBatch; readonly gradients: boolean; readonly part?: Part },
   ): LossResult {
-    return objective.loss(run, { backend: this.backend, tensors: this.#tensors.all, ...input });
+    const tensors = computeTensors(run, this.#tensors, {
+      dtype: this.#settings.dtype,
+      ops: this.#runtime.ops,
+    });
+    return objective.loss(run, { backend: this.backend, tensors, ...input });
   }
 
   /** Appends a plugin's work inside a scope, and reads what the metrics are made of. */
@@ -155,7 +168,7 @@ export class TrainModel implements Disposable {
       return { result, extra, outputs };
     } catch (cause) {
       if (cause instanceof SpeculatorsError) throw cause;
-      throw new PluginError(this.#plugin, "it failed while computing the loss", { cause });
+      throw new PluginError(this.#settings.speculatorType, "it failed while computing the loss", { cause });
     }
   }
 }

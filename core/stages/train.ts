@@ -66,7 +66,13 @@ export async function* train(options: TrainOptions, runtime: Runtime): Stage<Tra
   }
 
   using backend = await runtime.openBackend();
-  using model = new TrainModel(backend, draft, { runtime, settings, moments, loss });
+  using model = new TrainModel(backend, draft, {
+    runtime,
+    settings,
+    moments,
+    loss,
+    memoryLimit: options.memoryLimit,
+  });
   const begin = async () => {
     await recordProvenance(savePath, {
       command: options.command ?? null,

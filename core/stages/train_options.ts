@@ -1,4 +1,5 @@
 /** What a training run is told, with upstream's defaults, and what it gives. */
+import type { ComputeDType } from "../compute_dtype.ts";
 import { ConfigError } from "../errors.ts";
 import type { DraftOptions } from "../plugin.ts";
 import { type ScheduleName, SCHEDULES } from "../schedule.ts";
@@ -69,6 +70,16 @@ export interface TrainOptions {
   readonly maxBadSamples?: number;
   /** Leave out a batch whose loss or gradients are not finite, and go on; false. */
   readonly skipBadBatches?: boolean;
+  /**
+   * What weights are computed with: `bf16` copies each trained matrix to 16 bits for a step, while the matrix itself, its
+   * gradient and its moments stay f32; f32.
+   */
+  readonly dtype?: ComputeDType;
+  /**
+   * Bytes that a step may take on the device: what a step of the draft leaves for its gradients is computed again where
+   * there is no room, with the same result. Everything is kept when absent.
+   */
+  readonly memoryLimit?: number;
   /** Steps from one `metrics` event to the next; 1. */
   readonly logFreq?: number;
   /** The command line, to be recorded. */
@@ -120,6 +131,7 @@ export type TrainSettings =
         | "schedulerWarmupRatio"
         | "schedulerNumCosineCycles"
         | "maxGradNorm"
+        | "dtype"
         | "draft"
       >
     >
@@ -155,6 +167,7 @@ export function trainSettings(options: TrainOptions): TrainSettings {
     schedulerTotalSteps: options.schedulerTotalSteps ?? null,
     schedulerNumCosineCycles: options.schedulerNumCosineCycles ?? 0.5,
     maxGradNorm: options.maxGradNorm ?? 1,
+    dtype: options.dtype ?? "f32",
     draft: options.draft ?? {},
   };
   for (const name of ["lr", "totalSeqLen", "tttSteps", "maxGradNorm", "epochs"] as const) {
@@ -175,6 +188,9 @@ export function trainSettings(options: TrainOptions): TrainSettings {
     `one of ${SCHEDULES.join(", ")}`,
     settings.schedulerType,
   );
+  check(["f32", "bf16"].includes(settings.dtype), "dtype", "f32 or bf16", settings.dtype);
+  const limit = options.memoryLimit ?? Infinity;
+  check(limit > 0, "memoryLimit", "a number of bytes above 0", limit);
   for (const name of ["maxSteps", "saveSteps", "keep", "logFreq"] as const) {
     const value = options[name] ?? 1;
     check(Number.isSafeInteger(value) && value > 0, name, "a whole number from 1 on", value);

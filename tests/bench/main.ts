@@ -14,7 +14,10 @@ const GROUPS: Readonly<Record<string, () => Promise<Row[]>>> = {
   matmul: async () => await (await import("./matmul.ts")).matmulRows(),
   startup: async () => await (await import("./startup.ts")).startupRows(),
   decode: async () => await (await import("./decode.ts")).decodeRows("wasm"),
-  train: async () => await (await import("./train.ts")).trainRows(),
+  train: async () => [
+    ...await (await import("./train.ts")).trainRows(),
+    ...await (await import("./step.ts")).stepRows(),
+  ],
   data: async () => await (await import("./data.ts")).dataRows(),
   convert: async () => await (await import("./convert.ts")).convertRows(),
 };

@@ -39,7 +39,7 @@ export interface LinearLossAttrs {
 }
 
 /** Bytes that one block of logits may take. */
-const BLOCK_BYTES = 8 << 20;
+const BLOCK_BYTES = 16 << 20;
 
 const KL: readonly WeightedLoss[] = [{ weight: 1, rows: klRowsOp }];
 
