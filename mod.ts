@@ -115,6 +115,16 @@ export { evaluate, type EvaluateOptions, type EvaluateResult } from "./core/stag
 export { type ExportOptions, exportSpeculator } from "./core/stages/export.ts";
 export { generate, type GenerateOptions, type GenerateResult } from "./core/stages/generate.ts";
 export { logged, type LoggedOptions } from "./core/stages/logged.ts";
+export { pipeline, type PipelineOptions, type PipelineResult } from "./core/stages/pipeline.ts";
+export {
+  mergeSettings,
+  PIPELINE_STAGES,
+  type PipelineFile,
+  type PipelineSettings,
+  type PipelineStage,
+  readPipelineFile,
+  stageSettings,
+} from "./core/stages/pipeline_settings.ts";
 export { regenerate, type RegenerateOptions, type RegenerateResult } from "./core/stages/regenerate.ts";
 export { reported } from "./core/stages/reported.ts";
 export { train } from "./core/stages/train.ts";

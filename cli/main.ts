@@ -24,6 +24,12 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/demo.ts"),
   },
   {
+    name: "pipeline",
+    summary: "datagen, vocab-map, train and evaluate in one run, from one file of settings",
+    load: () => import("./commands/pipeline.ts"),
+    resumes: true,
+  },
+  {
     name: "datagen",
     summary: "conversations to training samples: the verifier's hidden states",
     load: () => import("./commands/datagen.ts"),
