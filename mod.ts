@@ -77,6 +77,7 @@ export { type FoundTensor, inspect, type Inspection } from "./core/inspect.ts";
 // Decoding.
 export { Acceptance, type AcceptanceRates } from "./core/decode/acceptance.ts";
 export { decode } from "./core/decode/decode.ts";
+export type { DraftingOptions } from "./core/decode/drafting.ts";
 export type { TokenLogprobs } from "./core/decode/logprobs.ts";
 export type {
   DecodeOptions,

@@ -10,14 +10,14 @@ import {
   type SharedFlags,
   sharedFlags,
 } from "../context.ts";
+import { type DraftingFlags, draftingFlags, draftingOptions } from "../drafting_flags.ts";
 import { decimal, given, whole } from "../numbers.ts";
 import { type Output, style, table } from "../ui.ts";
 
-interface Flags extends SharedFlags {
+interface Flags extends SharedFlags, DraftingFlags {
   readonly base: string;
   readonly speculator: string;
   readonly dataset: string[];
-  readonly numSpecTokens?: number;
   readonly maxTokens: number;
   readonly temperature: number;
   readonly topP?: number;
@@ -37,18 +37,13 @@ export function define(command: Command, context: Context): void {
       "Decodes prompts with and without the speculator: how many proposed tokens are accepted at each position, how " +
         "fast both are, and whether the texts are the same.",
     )
-    .option(
-      "--num-spec-tokens <n>",
-      "tokens proposed a round (default: what the speculator's config says)",
-      whole(1),
-    )
     .option("--max-tokens <n>", "most tokens written for a prompt", whole(1), 64)
     .option("--temperature <t>", "0 is greedy", decimal(0), 0)
     .option("--top-p <p>", "share of the mass that is sampled from", decimal(0, { max: 1, open: true }))
     .option("--top-k <k>", "how many tokens are sampled from", whole(1))
     .option("--seed <n>", "seed of sampling", whole(), 0)
     .option("--limit <n>", "most prompts", whole(1));
-  sharedFlags(command)
+  sharedFlags(draftingFlags(command))
     .addHelpText(
       "after",
       `
@@ -60,9 +55,9 @@ Examples:
     )
     .action(async (flags: Flags) => {
       const { base, speculator, dataset: data } = flags;
-      const { numSpecTokens, maxTokens, temperature, topP, topK, seed, limit } = flags;
-      const rest = given({ numSpecTokens, maxTokens, temperature, topP, topK, seed, limit });
-      const options: EvaluateOptions = { base, speculator, data, ...rest };
+      const { maxTokens, temperature, topP, topK, seed, limit } = flags;
+      const rest = given({ maxTokens, temperature, topP, topK, seed, limit });
+      const options: EvaluateOptions = { base, speculator, data, ...rest, ...draftingOptions(flags) };
       const result = await follow(evaluate(options, await runtimeFor(flags, context)), flags, context);
       if (flags.json) printJson(context, result);
       else printEvaluation(context.out, result);

@@ -10,14 +10,14 @@ import {
   type SharedFlags,
   sharedFlags,
 } from "../context.ts";
+import { type DraftingFlags, draftingFlags, draftingOptions } from "../drafting_flags.ts";
 import { decimal, given, whole } from "../numbers.ts";
 
-interface Flags extends SharedFlags {
+interface Flags extends SharedFlags, DraftingFlags {
   readonly verifierNameOrPath: string;
   readonly speculator?: string;
   readonly prompt: string;
   readonly raw?: boolean;
-  readonly numSpecTokens?: number;
   readonly maxTokens: number;
   readonly temperature: number;
   readonly topP?: number;
@@ -36,17 +36,12 @@ export function define(command: Command, context: Context): void {
     )
     .option("-s, --speculator <folder>", "the speculator; plain decoding without one")
     .option("--raw", "take the prompt as it is, without the chat template")
-    .option(
-      "--num-spec-tokens <n>",
-      "tokens proposed a round (default: what the speculator's config says)",
-      whole(1),
-    )
     .option("--max-tokens <n>", "most tokens written", whole(1), 128)
     .option("--temperature <t>", "0 is greedy", decimal(0), 0)
     .option("--top-p <p>", "share of the mass that is sampled from", decimal(0, { max: 1, open: true }))
     .option("--top-k <k>", "how many tokens are sampled from", whole(1))
     .option("--seed <n>", "seed of sampling", whole(), 0);
-  sharedFlags(command)
+  sharedFlags(draftingFlags(command))
     .addHelpText(
       "after",
       `
@@ -61,15 +56,14 @@ Examples:
         prompt,
         speculator,
         raw,
-        numSpecTokens,
         maxTokens,
         temperature,
         topP,
         topK,
         seed,
       } = flags;
-      const rest = given({ speculator, raw, numSpecTokens, maxTokens, temperature, topP, topK, seed });
-      const options: GenerateOptions = { verifierNameOrPath, prompt, ...rest };
+      const rest = given({ speculator, raw, maxTokens, temperature, topP, topK, seed });
+      const options: GenerateOptions = { verifierNameOrPath, prompt, ...rest, ...draftingOptions(flags) };
       let began = false;
       const out = { ...context.out, write: (text: string) => (began = true, context.out.write(text)) };
       let result: GenerateResult;

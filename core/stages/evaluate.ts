@@ -7,6 +7,7 @@ import { readPrompts } from "../data/prompts.ts";
 import { Rejections } from "../data/rejections.ts";
 import { Acceptance, type AcceptanceRates } from "../decode/acceptance.ts";
 import { decode, type DecodeOptions } from "../decode/decode.ts";
+import { drafting, type DraftingOptions, proposing } from "../decode/drafting.ts";
 import { PythonRandom } from "../data/random.ts";
 import { NotFoundError } from "../errors.ts";
 import type { Stage } from "../events.ts";
@@ -17,15 +18,13 @@ import { loadTextModel } from "../text/mod.ts";
 import { openVerifier } from "../verifier.ts";
 
 /** What is evaluated, and on what. */
-export interface EvaluateOptions {
+export interface EvaluateOptions extends DraftingOptions {
   /** Folder of the verifier. */
   readonly base: string;
   /** Folder of the speculator. */
   readonly speculator: string;
   /** Conversations; the prompt is the first user turn of each. */
   readonly data: readonly string[];
-  /** Tokens proposed a round; the speculator's own number when absent. */
-  readonly numSpecTokens?: number;
   /** Most tokens written for a prompt; 64. */
   readonly maxTokens?: number;
   /** 0 is greedy; 0 when absent. */
@@ -88,6 +87,7 @@ export async function* evaluate(options: EvaluateOptions, runtime: Runtime): Sta
     registry: runtime.registry,
     verifier,
     model,
+    ...proposing(options),
   });
   if (speculator.doubt) yield { type: "note", stage: "evaluate", level: "warning", text: speculator.doubt };
   const sampling = {
@@ -101,12 +101,12 @@ export async function* evaluate(options: EvaluateOptions, runtime: Runtime): Sta
     maxTokens,
     sampling,
     uniform: () => random.float(),
+    ...drafting(options, null),
     ...(runtime.signal ? { signal: runtime.signal } : {}),
   };
   const draftOptions = {
     ...plainOptions,
-    draft: speculator.draft,
-    numSpecTokens: options.numSpecTokens ?? speculator.numSpecTokens,
+    ...drafting(options, speculator),
   };
   const warm = { ...plainOptions, maxTokens: Math.min(maxTokens, 8) }; // compiles kernels, fills caches
   await write(model, prompts[0]!, warm);

@@ -1,6 +1,7 @@
 /** Writing text, with or without a speculator. */
 import { Acceptance, type AcceptanceRates } from "../decode/acceptance.ts";
 import { decode } from "../decode/decode.ts";
+import { drafting, type DraftingOptions, proposing } from "../decode/drafting.ts";
 import { PythonRandom } from "../data/random.ts";
 import type { Stage } from "../events.ts";
 import type { Runtime } from "../runtime.ts";
@@ -9,7 +10,7 @@ import { loadTextModel, TextStream } from "../text/mod.ts";
 import { openVerifier } from "../verifier.ts";
 
 /** What is to be written. */
-export interface GenerateOptions {
+export interface GenerateOptions extends DraftingOptions {
   /** Folder of the verifier. */
   readonly verifierNameOrPath: string;
   /** Folder of a speculator. */
@@ -18,8 +19,6 @@ export interface GenerateOptions {
   readonly prompt: string;
   /** Take the prompt as it is, without the chat template. */
   readonly raw?: boolean;
-  /** Tokens proposed a round. */
-  readonly numSpecTokens?: number;
   /** Most tokens; 128. */
   readonly maxTokens?: number;
   /** 0 is greedy; 0 when absent. */
@@ -55,7 +54,12 @@ export async function* generate(options: GenerateOptions, runtime: Runtime): Sta
   using backend = await runtime.openBackend();
   using model = await verifier.load(backend, runtime.signal ? { signal: runtime.signal } : {});
   using speculator = options.speculator
-    ? await openSpeculator(options.speculator, { registry: runtime.registry, verifier, model })
+    ? await openSpeculator(options.speculator, {
+      registry: runtime.registry,
+      verifier,
+      model,
+      ...proposing(options),
+    })
     : null;
   if (speculator?.doubt) yield { type: "note", stage: "generate", level: "warning", text: speculator.doubt };
   const random = new PythonRandom(options.seed ?? 0),
@@ -76,9 +80,7 @@ export async function* generate(options: GenerateOptions, runtime: Runtime): Sta
       ...(options.topK === undefined ? {} : { topK: options.topK }),
     },
     uniform: () => random.float(),
-    ...(speculator
-      ? { draft: speculator.draft, numSpecTokens: options.numSpecTokens ?? speculator.numSpecTokens }
-      : {}),
+    ...drafting(options, speculator),
     ...(runtime.signal ? { signal: runtime.signal } : {}),
   });
   for await (const round of rounds) {

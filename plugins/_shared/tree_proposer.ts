@@ -1,6 +1,6 @@
 /**
  * Trees of a draft's most likely tokens, grown level by level (Eagle-2, Li et al. 2024, arXiv 2406.16858, section 4): a node
- * is worth the product of the draft's probabilities on its way; the best nodes of a level are looked into, and of all nodes
+ * is worth the product of the draft's probabilities on its way, sharpened; the best nodes of a level are looked into, and of all nodes
  * seen the best are proposed.
  */
 import type { Proposals } from "../../core/plugin.ts";
@@ -58,6 +58,13 @@ interface Looked {
   readonly out: number;
 }
 
+/**
+ * Exponent of the draft's probabilities. A draft's first choice is accepted far more often than its probability says where the
+ * verifier takes its most likely token: on the tiny verifier 2 gains 1.18 times the length that 1 does (16 nodes, 5 levels),
+ * and 0.96 times at temperature 1.
+ */
+const SHARPNESS = 2;
+
 /** Whether a draft's cache has room for the rows of another level. */
 function hasRoom({ cache }: Growing, rows: number): boolean {
   return cache.length + rows <= cache.capacity;
@@ -104,6 +111,14 @@ function ranked(
   return { tokens: backend.detach(tokens), logprobs: backend.detach(logprobs) };
 }
 
+/** Logarithms of the shares that continuations have in their parent's worth. */
+function sharpened(logprobs: Float32Array): number[] {
+  let sum = 0;
+  for (const x of logprobs) sum += Math.exp(SHARPNESS * x);
+  const shift = Math.log(sum);
+  return Array.from(logprobs, (x) => SHARPNESS * x - shift);
+}
+
 /** Adds what follows each node of the beams, whose rows lie one after the other, and chooses the next beams. */
 function extend(
   trees: readonly Growing[],
@@ -115,12 +130,13 @@ function extend(
     for (const looked of one.beam) {
       const { node, out } = looked;
       const worth = node < 0 ? 0 : one.nodes[node]!.worth;
+      const shares = sharpened(logprobs.subarray(out * count, (out + 1) * count));
       for (let i = 0; i < count; i++) {
         from.set(one.nodes.length, looked);
         fresh.push(one.nodes.length);
         one.nodes.push({
           token: tokens[out * count + i]!,
-          worth: worth + logprobs[out * count + i]!,
+          worth: worth + shares[i]!,
           parent: node,
         });
       }

@@ -13,7 +13,10 @@ import type { Row } from "./row.ts";
 const GROUPS: Readonly<Record<string, () => Promise<Row[]>>> = {
   matmul: async () => await (await import("./matmul.ts")).matmulRows(),
   startup: async () => await (await import("./startup.ts")).startupRows(),
-  decode: async () => await (await import("./decode.ts")).decodeRows("wasm"),
+  decode: async () => {
+    const { batchRows, decodeRows } = await import("./decode.ts");
+    return [...await decodeRows("wasm"), ...await batchRows("wasm")];
+  },
   train: async () => [
     ...await (await import("./train.ts")).trainRows(),
     ...await (await import("./step.ts")).stepRows(),
