@@ -1,4 +1,4 @@
-/** Writes a Llama checkpoint as GGUF, as llama.cpp's converter lays it out. */
+/** Writes a checkpoint as GGUF, as llama.cpp's converter lays it out. */
 import { join } from "node:path";
 import { openWeights } from "../core/formats/weights.ts";
 import { elements, type HostTensor } from "../core/tensor.ts";
@@ -15,7 +15,13 @@ const NAMES: Readonly<Record<string, string>> = {
   "self_attn.k_proj": "attn_k",
   "self_attn.v_proj": "attn_v",
   "self_attn.o_proj": "attn_output",
+  "self_attn.q_norm": "attn_q_norm",
+  "self_attn.k_norm": "attn_k_norm",
   "post_attention_layernorm": "ffn_norm",
+  "mlp.gate": "ffn_gate_inp",
+  "mlp.experts.gate_proj": "ffn_gate_exps",
+  "mlp.experts.up_proj": "ffn_up_exps",
+  "mlp.experts.down_proj": "ffn_down_exps",
   "mlp.gate_proj": "ffn_gate",
   "mlp.up_proj": "ffn_up",
   "mlp.down_proj": "ffn_down",
@@ -56,6 +62,41 @@ function whole(config: LlamaConfig): LlamaConfig {
     rms_norm_eps: rms_norm_eps ?? 1e-6,
     num_key_value_heads: num_key_value_heads ?? num_attention_heads ?? 1,
   };
+}
+
+/** The file's bytes for a checkpoint of another family, by its architecture's name in such files. */
+export async function familyAsGguf(folder: string, architecture: string): Promise<Uint8Array<ArrayBuffer>> {
+  const config = whole(JSON.parse(await Deno.readTextFile(join(folder, "config.json"))));
+  using source = await openWeights(folder);
+  const tensors: StoredTensor[] = [], parts = new Map<string, HostTensor[]>();
+  for (const name of source.names()) {
+    const [, before, expert, after] = /^(.*\.experts)\.(\d+)(\..*)$/.exec(name) ?? [];
+    const tensor = await source.read(name), own = ggufName(expert === undefined ? name : `${before}${after}`);
+    const all = parts.get(own) ?? [];
+    all[Number(expert ?? 0)] = tensor;
+    parts.set(own, all);
+  }
+  for (const [name, all] of parts) {
+    const { shape, dtype } = all[0]!, stacked = name.includes("_exps");
+    const bytes = Uint8Array.from(all.flatMap(({ bytes }) => [...bytes]));
+    tensors.push({ name, shape: stacked ? [all.length, ...shape] : shape, type: CODES[dtype]!, bytes });
+  }
+  const metadata = Object.entries(metadataOf(config)).map(([key, value]) =>
+    [key.replace(/^llama\./, `${architecture}.`), value] as const
+  );
+  const u32 = (name: string) => ({ u32: Number(config[name]) });
+  return ggufFile({
+    metadata: {
+      ...Object.fromEntries(metadata),
+      "general.architecture": { text: architecture },
+      ...config["num_experts"] === undefined ? {} : {
+        [`${architecture}.expert_count`]: u32("num_experts"),
+        [`${architecture}.expert_used_count`]: u32("num_experts_per_tok"),
+        [`${architecture}.expert_feed_forward_length`]: u32("moe_intermediate_size"),
+      },
+    },
+    tensors,
+  });
 }
 
 /** The metadata that stand for a config. */

@@ -15,7 +15,7 @@ import { builtins } from "../plugins/mod.ts";
 import { golden, goldenJson } from "./golden.ts";
 import { ggufFile } from "./gguf_file.ts";
 import { floats, SIZES, writeEagle3 } from "./research.ts";
-import { llamaAsGguf, type LlamaConfig, metadataOf, toQ8 } from "./gguf_model.ts";
+import { familyAsGguf, llamaAsGguf, type LlamaConfig, metadataOf, toQ8 } from "./gguf_model.ts";
 
 const options = { registry: builtins(), dequantise };
 const { cases } = goldenJson<{ readonly cases: Readonly<Record<string, { architecture: string }>> }>(
@@ -72,6 +72,27 @@ for (const name of plain) {
     assert.ok(expected.some((value) => value !== 0));
     assert.deepEqual(await logits(path), expected);
     assert.deepEqual(await logits(folder.path), expected, "by its folder");
+  });
+}
+
+/** Architectures in such files, by that of the checkpoint. */
+const FAMILIES: Readonly<Record<string, string>> = {
+  Qwen2ForCausalLM: "qwen2",
+  Qwen3ForCausalLM: "qwen3",
+  Qwen3MoeForCausalLM: "qwen3moe",
+};
+
+for (const name of Object.keys(cases)) {
+  const whole = config(name) as Record<string, unknown>;
+  const architecture = FAMILIES[(whole["architectures"] as string[])[0]!];
+  // The files say nothing of windows and of weights that are not made to sum to 1.
+  const said = whole["use_sliding_window"] !== true && whole["norm_topk_prob"] !== false &&
+    whole["rope_scaling"] === null;
+  if (architecture === undefined || !said) continue;
+  Deno.test(`${name} in a GGUF file alone gives the checkpoint's logits too, bit for bit`, async () => {
+    await using folder = await testFolder();
+    const path = await folder.put("model.gguf", await familyAsGguf(golden("verifiers", name), architecture));
+    assert.deepEqual(await logits(path), await logits(golden("verifiers", name)));
   });
 }
 

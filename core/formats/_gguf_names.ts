@@ -15,6 +15,8 @@ export interface GgufArchitecture {
    * together with entry i + half, these files entry 2i with 2i + 1.
    */
   readonly interleaved: boolean;
+  /** `model_type` in transformers, where it is not the architecture's own name. */
+  readonly modelType?: string;
 }
 
 /** The architectures whose tensors are named as transformers names them, by `general.architecture`. */
@@ -22,6 +24,7 @@ export const GGUF_ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
   llama: { className: "LlamaForCausalLM", interleaved: true },
   qwen2: { className: "Qwen2ForCausalLM", interleaved: false },
   qwen3: { className: "Qwen3ForCausalLM", interleaved: false },
+  qwen3moe: { className: "Qwen3MoeForCausalLM", interleaved: false, modelType: "qwen3_moe" },
 };
 
 const MODEL: Readonly<Record<string, string>> = {
@@ -42,6 +45,10 @@ const LAYER: Readonly<Record<string, string>> = {
   ffn_gate: "mlp.gate_proj",
   ffn_up: "mlp.up_proj",
   ffn_down: "mlp.down_proj",
+  ffn_gate_inp: "mlp.gate",
+  ffn_gate_exps: "mlp.experts.gate_proj",
+  ffn_up_exps: "mlp.experts.up_proj",
+  ffn_down_exps: "mlp.experts.down_proj",
 };
 
 /** Tensors that stand for fields of the config: factors of the rotary frequencies. */

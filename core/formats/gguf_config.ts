@@ -32,10 +32,9 @@ export async function ggufConfig(file: GgufFile): Promise<Config> {
   for (const name of ["rope.dimension_count", "attention.value_length"]) {
     if (fields.count(name, headDim) !== headDim) throw fields.refuse(name, `the ${headDim} of a head`);
   }
-  if (fields.number("expert_count", 0) !== 0) throw fields.refuse("expert_count", "a model without experts");
   return {
     architectures: [GGUF_ARCHITECTURES[prefix]!.className],
-    model_type: prefix,
+    model_type: GGUF_ARCHITECTURES[prefix]!.modelType ?? prefix,
     hidden_size: hidden,
     intermediate_size: fields.count("feed_forward_length"),
     num_hidden_layers: fields.count("block_count"),
@@ -54,6 +53,25 @@ export async function ggufConfig(file: GgufFile): Promise<Config> {
     mlp_bias: file.has("blk.0.ffn_gate.bias"),
     bos_token_id: fields.token("bos_token_id"),
     eos_token_id: endings(fields),
+    ...experts(file, fields),
+  };
+}
+
+/** What is said of experts, if there are any. Their weights are always made to sum to 1: the files do not say otherwise. */
+function experts(file: GgufFile, fields: Fields): Config {
+  const mixed = file.has("blk.0.ffn_gate_inp.weight") || fields.number("expert_count", 0) !== 0;
+  if (fields.prefix !== "qwen3moe") {
+    if (mixed) throw fields.refuse("expert_count", "a model without experts");
+    return {};
+  }
+  const layers = Array.from({ length: fields.count("block_count") }, (_, layer) => layer);
+  return {
+    num_experts: fields.count("expert_count"),
+    num_experts_per_tok: fields.count("expert_used_count"),
+    moe_intermediate_size: fields.count("expert_feed_forward_length"),
+    norm_topk_prob: true,
+    decoder_sparse_step: 1,
+    mlp_only_layers: layers.filter((layer) => !file.has(`blk.${layer}.ffn_gate_inp.weight`)),
   };
 }
 
