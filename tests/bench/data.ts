@@ -46,8 +46,9 @@ async function writeConversations(file: string, count: number): Promise<void> {
   const random = new PythonRandom(1), written: string[] = [];
   for (let i = 0; i < count; i++) {
     const conversations = Array.from({ length: 2 * random.integer(1, 3) }, (_, turn) => {
-      const length = random.integer(8, 60), from = random.below(words.length - length);
-      return { from: turn % 2 === 0 ? "human" : "gpt", value: words.slice(from, from + length).join(" ") };
+      const asks = turn % 2 === 0, length = asks ? random.integer(3, 8) : random.integer(8, 60);
+      const from = random.below(words.length - length);
+      return { from: asks ? "human" : "gpt", value: words.slice(from, from + length).join(" ") };
     });
     written.push(JSON.stringify({ id: String(i), conversations }) + "\n");
   }
@@ -87,7 +88,7 @@ async function vocabulary(at: At): Promise<Row> {
   const ours: number[] = [], theirs: number[] = [];
   const sizes = ["--draft-vocab-size", "32000", "--target-vocab-size", "128256"];
   const args = ["vocab-map", "--token-freq-path", at("token_freq.pt"), ...sizes, "--quiet"];
-  for (let i = 0; i < 4; i++) {
+  for (let i = 0; i < 3; i++) {
     const { seconds } = await run([...args, "--output-path", at("map")]);
     const peer = runPython("bench_vocabulary.py", at("token_freq.pt"), "32000", "128256", at("peer"));
     if (i > 0) { // the first fills caches
@@ -108,7 +109,7 @@ async function vocabulary(at: At): Promise<Row> {
 /** Share of the time of a capture in which the verifier does not compute. */
 async function overhead(at: At): Promise<Row> {
   const shares: number[] = [];
-  for (let i = 0; i < 4; i++) {
+  for (let i = 0; i < 3; i++) {
     const { seconds } = await finish(datagen({
       targetModelPath: verifier,
       trainDataPath: [dialogues],
@@ -135,7 +136,7 @@ async function memory(at: At): Promise<Row> {
     const { peak } = await run([
       ...["datagen", "--target-model-path", verifier, "--train-data-path", at("chats.jsonl"), "--quiet"],
       ...["--output-dir", at("samples"), "--token-freq-path", frequenciesBeside(at("samples"))],
-      ...["--seq-length", "32", "--max-samples", String(samples), "--device", "wasm", "--yes"],
+      ...["--seq-length", "40", "--max-samples", String(samples), "--device", "wasm", "--yes"],
       ...["--num-preprocessing-workers", "1"],
     ]);
     peaks.push(peak);
