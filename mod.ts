@@ -133,6 +133,9 @@ export type { TrainOptions, TrainResult } from "./core/stages/train_options.ts";
 export { validate, type ValidateOptions, type ValidateResult } from "./core/stages/validate.ts";
 export { vocabMap, type VocabMapOptions, type VocabMapResult } from "./core/stages/vocab_map.ts";
 
+// Load on servers.
+export * from "./core/load/mod.ts";
+
 // Reports.
 export type * from "./core/report/chart.ts";
 export { type Live, type PageOptions, reportContent, reportPage } from "./core/report/page.ts";
