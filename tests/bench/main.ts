@@ -23,6 +23,7 @@ const GROUPS: Readonly<Record<string, () => Promise<Row[]>>> = {
   ],
   data: async () => await (await import("./data.ts")).dataRows(),
   convert: async () => await (await import("./convert.ts")).convertRows(),
+  drafts: async () => await (await import("./drafts.ts")).draftRows(),
 };
 
 const { values, positionals } = parseArgs({ options: { json: { type: "string" } }, allowPositionals: true });
