@@ -36,6 +36,11 @@ export interface LoopOptions {
   readonly ops: CoreOps;
   /** Proposes tokens; plain decoding without it. */
   readonly draft?: Draft;
+  /**
+   * Most tokens proposed in a step, over all texts and shared evenly: where many texts keep the machine busy, checking
+   * proposals costs more than it gains. No limit when absent.
+   */
+  readonly maxProposed?: number;
   /** Prompt tokens taken in one pass; 512 when absent. */
   readonly prefillRows?: number;
   /** Storage of keys and values; f32 when absent. */

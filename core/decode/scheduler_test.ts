@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { AbortedError, BusyError, PluginError } from "../errors.ts";
 import * as ops from "../../kernels/ops/mod.ts";
 import { ReferenceBackend } from "../../tests/conformance/reference/backend.ts";
+import type { ProposeInput } from "../plugin.ts";
 import { decode } from "./decode.ts";
 import { Scheduler, type SchedulerRequest } from "./scheduler.ts";
 import { toyDraft, toyVerifier } from "./_toy.ts";
@@ -52,6 +53,20 @@ Deno.test("texts written together are those written alone", async () => {
     }
   }
   assert.equal(backend.memory().live, 0);
+});
+
+Deno.test("no more is proposed in a step than all texts together may", async () => {
+  using backend = new ReferenceBackend();
+  const inputs: ProposeInput[] = [];
+  const draft = { name: "toy", proposer: toyDraft(backend, { right: () => true, inputs }), layers: [0] };
+  for (const [maxProposed, expected] of [[0, 0], [7, 2], [99, 3]] as const) {
+    inputs.length = 0;
+    await using scheduler = new Scheduler(toyVerifier(backend), { ops, draft, maxProposed });
+    const request = { prompt: Int32Array.of(1, 2), maxTokens: 9, eosTokenIds: [] };
+    const texts = await Promise.all([1, 2, 3].map(() => tokensOf(scheduler.submit(request))));
+    assert.deepEqual(texts.map(({ length }) => length), [9, 9, 9]);
+    assert.equal(Math.max(...inputs.map(({ count }) => count)), expected);
+  }
 });
 
 Deno.test("several texts take hardly more passes than the longest one", async () => {

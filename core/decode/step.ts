@@ -69,9 +69,15 @@ export class Stepper {
 
   /** One round of each sequence: proposals, the verifier's pass over them, what is kept. */
   async round(sequences: readonly Sequence[]): Promise<Outcome[]> {
-    const { backend } = this.#model, { ops } = this.#options;
-    const asked = sequences.filter(({ room }) => room > 0)
-      .map((sequence): Asked => ({ sequence, length: sequence.length, count: sequence.room }));
+    const { backend } = this.#model, { ops, maxProposed = Infinity } = this.#options;
+    const drafted = sequences.filter(({ room }) => room > 0),
+      share = Math.floor(maxProposed / drafted.length);
+    // A draft that may propose nothing is told all the same: it goes on from there when there is less to do.
+    const asked = drafted.map((sequence): Asked => ({
+      sequence,
+      length: sequence.length,
+      count: Math.min(sequence.room, share),
+    }));
     const answers = await this.#propose(asked);
     const failed = new Map([...answers.failures].map(([i, failure]) => [asked[i]!.sequence, failure]));
     const open = sequences.filter((one) => !failed.has(one));

@@ -194,7 +194,7 @@ export class CachePass {
       places: this.#backend.from(places, [this.rows]),
       pages: this.#backend.from(Int32Array.from(pages), [pages.length]),
       all: this.#sights(group, false),
-      last: last ? this.#sights(group, true) : null,
+      last: last && this.#parts.length < this.rows ? this.#sights(group, true) : null,
     };
   }
 

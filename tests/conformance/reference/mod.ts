@@ -12,6 +12,7 @@ import { gather, scatterAdd } from "./gather.ts";
 import { linearLoss, LOSS_ROWS, pointMass } from "./losses.ts";
 import { linears, matmul, matmulAdd } from "./matmul.ts";
 import { adamw, clipScale } from "./optimizer.ts";
+import { growPages, keepPages, pagedAttention, topK, writePages } from "./paged.ts";
 import { argmax, sum, sumRows } from "./reduce.ts";
 import { rmsnorm, rmsnormGrad, rope } from "./rows.ts";
 import type { Reference } from "./types.ts";
@@ -32,12 +33,17 @@ export const REFERENCES: Readonly<Record<string, Reference<never>>> = {
   expert_plan: expertPlan,
   gather,
   gelu,
+  grow_pages: growPages,
+  keep_pages: keepPages,
   layernorm,
   ...LOSS_ROWS,
   linear_loss: linearLoss,
   linears,
   matmul,
   matmul_add: matmulAdd,
+  paged_attention: pagedAttention,
+  top_k: topK,
+  write_pages: writePages,
   mix,
   mul,
   point_mass: pointMass,
