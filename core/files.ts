@@ -214,7 +214,7 @@ class RangeReader implements OpenFile {
         }
         return bytes;
       }
-      if (length > 0) await this.#handle.seek(offset, Deno.SeekMode.Start);
+      if (length > 0) this.#handle.seekSync(offset, Deno.SeekMode.Start); // asks no disk
       for (let done = 0; done < length;) {
         const count = await this.#handle.read(bytes.subarray(done));
         if (count === null) throw this.#ended(offset, { wanted: length, done });

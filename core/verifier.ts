@@ -22,6 +22,7 @@ import type {
   VerifierWeights,
 } from "./plugin.ts";
 import type { Registry } from "./registry.ts";
+import { breathe } from "./turn.ts";
 import {
   type Backend,
   type BlockDType,
@@ -35,6 +36,9 @@ import {
 
 /** Largest `config.json` that is read. */
 const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
+
+/** Bytes of a tensor that may be read ahead. */
+const MAX_AHEAD = 64 * 1024 * 1024;
 
 /** Names listed in a message before it says how many more there are. */
 const MAX_NAMED = 5;
@@ -225,16 +229,29 @@ class Opened implements OpenedVerifier {
   async load(backend: Backend, options: LoadOptions = {}): Promise<VerifierModel> {
     const present = this.#present(), total = this.size().weights;
     const tensors = new Map<string, Tensor>();
+    // The next tensor is read while one is copied to the backend, unless it is so large that it should not wait in memory.
+    const ahead = new Map<string, Promise<StoredTensor>>();
+    const begin = (tensor: TensorInfo | undefined) => {
+      if (!tensor || this.#bytes(tensor) > MAX_AHEAD) return;
+      const read = this.#read(tensor);
+      read.catch(() => {}); // seen when its turn comes
+      ahead.set(tensor.name, read);
+    };
     try {
       let done = 0;
-      for (const tensor of present) {
+      for (const [i, tensor] of present.entries()) {
         if (options.signal?.aborted) throw new AbortedError();
-        tensors.set(tensor.name, backend.upload(await this.#read(tensor)));
+        const read = await (ahead.get(tensor.name) ?? this.#read(tensor));
+        ahead.delete(tensor.name);
+        begin(present[i + 1]);
+        if (ahead.size > 0) await breathe(); // so that it begins before the copy keeps this thread
+        tensors.set(tensor.name, backend.upload(read));
         done += this.#bytes(tensor);
         options.onProgress?.({ done, total });
       }
       return this.architecture.model(this.info, { backend, tensors });
     } catch (error) {
+      await Promise.allSettled(ahead.values());
       for (const tensor of tensors.values()) tensor[Symbol.dispose]();
       throw error;
     }

@@ -22,6 +22,7 @@ const GROUPS: Readonly<Record<string, () => Promise<Row[]>>> = {
     ...await (await import("./step.ts")).stepRows(),
   ],
   data: async () => await (await import("./data.ts")).dataRows(),
+  smollm2: async () => await (await import("./smollm2.ts")).smollm2Rows(),
   convert: async () => await (await import("./convert.ts")).convertRows(),
   drafts: async () => await (await import("./drafts.ts")).draftRows(),
 };
