@@ -240,6 +240,10 @@ class RangeReader implements OpenFile {
 /** Bytes that may wait to be written together: a write goes to another thread and back, and costs more than a copy. */
 const WAITING_BYTES = 256 * 1024;
 
+/** Buffers of files that are finished, for the next ones: collecting them comes too late where thousands are written. */
+const spare: Uint8Array<ArrayBuffer>[] = [];
+const MAX_SPARE = 8;
+
 class PendingFile implements AtomicFile {
   readonly #path: string;
   readonly #temporary: string;
@@ -258,7 +262,7 @@ class PendingFile implements AtomicFile {
   async write(bytes: Uint8Array): Promise<void> {
     if (this.#waiting + bytes.length > WAITING_BYTES) await this.#flush();
     if (bytes.length > WAITING_BYTES) return await this.#writeNow(bytes);
-    if (this.#buffer.length === 0) this.#buffer = new Uint8Array(WAITING_BYTES);
+    if (this.#buffer.length === 0) this.#buffer = spare.pop() ?? new Uint8Array(WAITING_BYTES);
     this.#buffer.set(bytes, this.#waiting);
     this.#waiting += bytes.length;
   }
@@ -291,6 +295,8 @@ class PendingFile implements AtomicFile {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#buffer.length > 0 && spare.length < MAX_SPARE) spare.push(this.#buffer);
+    this.#buffer = new Uint8Array(0);
     if (this.#state === "open") this.#handle.close();
     if (this.#state !== "done") await Deno.remove(this.#temporary).catch(() => {});
     this.#state = "done";
