@@ -136,14 +136,47 @@ impl Work {
     unsafe fn mxfp4(&self, expert: usize, first: usize, sizes: (usize, usize)) {
         unsafe {
             let blocks = self.depth / 32;
+            let mut j = 0;
+            while sizes.0 == 1 && j + 4 <= sizes.1 {
+                self.mxfp4_row((expert * self.n + first + j) * blocks, self.found.add(j));
+                j += 4;
+            }
+            if j == sizes.1 {
+                return;
+            }
             for j in 0..sizes.1 {
                 let at = (expert * self.n + first + j) * blocks;
                 for block in 0..blocks {
                     let from = (self.weight as *const u8).add((at + block) * 16);
-                    mxfp4_block(from, *self.scales.add(at + block), self.wide.add(j * self.depth + 32 * block));
+                    let to = self.wide.add(j * self.depth + 32 * block);
+                    for (i, four) in mxfp4_block(from, *self.scales.add(at + block)).into_iter().enumerate() {
+                        store(to.add(4 * i), four);
+                    }
                 }
             }
             self.widened(sizes);
+        }
+    }
+
+    /// Products of one row with four columns in MXFP4, whose entries stay in registers; summed in the order of [`all_dots`].
+    #[inline(always)]
+    unsafe fn mxfp4_row(&self, at: usize, found: *mut f32) {
+        unsafe {
+            let blocks = self.depth / 32;
+            let mut acc = [ZERO; 4];
+            for block in 0..blocks {
+                let x = self.rows.add(32 * block);
+                for (column, acc) in acc.iter_mut().enumerate() {
+                    let at = at + column * blocks + block;
+                    let fours = mxfp4_block((self.weight as *const u8).add(at * 16), *self.scales.add(at));
+                    for (i, four) in fours.into_iter().enumerate() {
+                        *acc = fma(load(x.add(4 * i)), four, *acc);
+                    }
+                }
+            }
+            for (column, acc) in acc.into_iter().enumerate() {
+                *found.add(column) = sum(acc);
+            }
         }
     }
 }
@@ -151,28 +184,28 @@ impl Work {
 /// Widens 32 entries: a sign, two bits of exponent and one of mantissa each (OCP Microscaling 1.0, E2M1), a common power of
 /// two (E8M0). Entry 2j is the lower half of byte j.
 #[inline(always)]
-unsafe fn mxfp4_block(from: *const u8, scale: u8, to: *mut f32) {
+unsafe fn mxfp4_block(from: *const u8, scale: u8) -> [v128; 8] {
     // Twice the values, which are whole.
     let table = i8x16(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
     let scale = scale as u32;
     let half = f32x4_splat(f32::from_bits(if scale > 1 { (scale - 1) << 23 } else { 0x20_0000 << scale }));
-    unsafe {
-        let bytes = v128_load(from as *const v128);
-        let low = i8x16_swizzle(table, v128_and(bytes, u8x16_splat(15)));
-        let high = i8x16_swizzle(table, u8x16_shr(bytes, 4));
-        let sixteens = [
-            i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(low, high),
-            i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(low, high),
-        ];
-        for (i, sixteen) in sixteens.into_iter().enumerate() {
-            let eights = [i16x8_extend_low_i8x16(sixteen), i16x8_extend_high_i8x16(sixteen)];
-            for (j, eight) in eights.into_iter().enumerate() {
-                let to = to.add(16 * i + 8 * j);
-                store(to, f32x4_mul(f32x4_convert_i32x4(i32x4_extend_low_i16x8(eight)), half));
-                store(to.add(4), f32x4_mul(f32x4_convert_i32x4(i32x4_extend_high_i16x8(eight)), half));
-            }
-        }
-    }
+    let bytes = unsafe { v128_load(from as *const v128) };
+    let low = i8x16_swizzle(table, v128_and(bytes, u8x16_splat(15)));
+    let high = i8x16_swizzle(table, u8x16_shr(bytes, 4));
+    let sixteens = [
+        i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(low, high),
+        i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(low, high),
+    ];
+    let [a, b] = sixteens;
+    let eights = [
+        i16x8_extend_low_i8x16(a),
+        i16x8_extend_high_i8x16(a),
+        i16x8_extend_low_i8x16(b),
+        i16x8_extend_high_i8x16(b),
+    ];
+    let low = eights.map(|v| f32x4_mul(f32x4_convert_i32x4(i32x4_extend_low_i16x8(v)), half));
+    let high = eights.map(|v| f32x4_mul(f32x4_convert_i32x4(i32x4_extend_high_i16x8(v)), half));
+    [low[0], high[0], low[1], high[1], low[2], high[2], low[3], high[3]]
 }
 
 /// Copies rows; their eights in the order that weights of type T want them.
