@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { openTorch, TorchTensor, type TorchValue } from "../core/formats/torch.ts";
 import { openWeights } from "../core/formats/weights.ts";
 import { createRuntime, datagen, finish, train, type TrainOptions, vocabMap } from "../mod.ts";
+import { layOutOptimizer } from "../examples/python_trainer.ts";
 import { DIALOGUES, inFolder, VERIFIER } from "./cli.ts";
 
 const PYTHON = Deno.env.get("PYTHON") ?? "python3";
@@ -153,4 +154,37 @@ Deno.test({
         assert.deepEqual([...await floats(dict(entry).get("step"))], [steps]);
       }
     }),
+});
+
+Deno.test("the optimiser's file is laid out as other versions of the Python trainer number or name parameters", async () => {
+  await inFolder(async (at) => {
+    const options = await trained(at), path = at("run", "0", "optimizer_state_dict.pt");
+    const content = async () => {
+      using file = await openTorch(path);
+      const { param_groups, state } = Object.fromEntries(dict(file.value) as Map<string, TorchValue>);
+      const group = dict((param_groups as TorchValue[])[0]), ids = group.get("params") as TorchValue[];
+      const names = (group.get("param_names") ?? ids) as string[], found: Record<string, Float32Array> = {};
+      for (const [id, entry] of dict(state)) {
+        found[names[ids.indexOf(id)]!] = await floats(dict(entry).get("exp_avg"));
+      }
+      return { ids, names, found };
+    };
+    const before = await content();
+    await layOutOptimizer(at("run", "0"), "0.7");
+    const newer = await content();
+    // source: `Eagle3DraftModel.named_parameters()` of speculators 0.7.0.1
+    assert.deepEqual(
+      newer.names.slice(0, 4),
+      ["embed_tokens", "lm_head", "verifier_lm_head", "fc"].map((n) => `${n}.weight`),
+    );
+    assert.deepEqual(newer.found, before.found);
+    await layOutOptimizer(at("run", "0"), "fsdp");
+    const sharded = await content();
+    assert.deepEqual([sharded.ids, sharded.found], [newer.names, before.found]);
+    const { checkpoint } = await finish(
+      train({ ...options, epochs: 1 }, await createRuntime({ device: "wasm" })),
+    );
+    assert.equal(checkpoint, at("run", "0"));
+    await assert.rejects(layOutOptimizer(at("run", "0"), "0.9"), /expected 0\.4, 0\.7 or fsdp/);
+  });
 });
