@@ -111,6 +111,9 @@ export class CachePass {
     from: {
       readonly backend: Backend;
       readonly sizes: AttentionSizes;
+      /** Groups of layers. */
+      readonly kinds: readonly CacheGroup[];
+      /** The group of each layer. */
       readonly groups: readonly CacheGroup[];
     },
     { sequences, parents, last = false }: PassRows,
@@ -138,7 +141,9 @@ export class CachePass {
     this.steady = this.#parts.every(({ rows }) => rows <= MOST_BRANCH_ROWS);
     this.#longest = longest;
     // Now, not when a layer first asks: what is made inside a layer is gone after it.
-    this.#tables = new Map([...new Set(this.#groups)].map((group) => [group, this.#tablesOf(group, last)]));
+    const tables = new Map<CacheGroup, Tables>();
+    for (const group of from.kinds) tables.set(group, this.#tablesOf(group, last));
+    this.#tables = tables;
   }
 
   /** Position of each row in its sequence. */
@@ -192,7 +197,7 @@ export class CachePass {
     }
     return {
       places: this.#backend.from(places, [this.rows]),
-      pages: this.#backend.from(Int32Array.from(pages), [pages.length]),
+      pages: this.#backend.from(new Int32Array(pages), [pages.length]),
       all: this.#sights(group, false),
       last: last && this.#parts.length < this.rows ? this.#sights(group, true) : null,
     };
@@ -217,8 +222,8 @@ export class CachePass {
       table += cache.pages(group).length;
     }
     return {
-      rows: this.#backend.from(Int32Array.from(rows), [rows.length / 4, 4]),
-      tiles: this.#backend.from(Int32Array.from(tiles), [tiles.length / 4, 4]),
+      rows: this.#backend.from(new Int32Array(rows), [rows.length / 4, 4]),
+      tiles: this.#backend.from(new Int32Array(tiles), [tiles.length / 4, 4]),
     };
   }
 }

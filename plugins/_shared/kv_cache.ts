@@ -82,7 +82,12 @@ export class Caches implements Disposable {
     if (new Set(caches).size < caches.length) {
       throw new ShapeError("forward", "expected each cache once, received one twice");
     }
-    return new CachePass({ backend: this.#backend, sizes: this.#sizes, groups: this.#byLayer }, rows);
+    return new CachePass({
+      backend: this.#backend,
+      sizes: this.#sizes,
+      kinds: this.#groups,
+      groups: this.#byLayer,
+    }, rows);
   }
 
   [Symbol.dispose](): void {
