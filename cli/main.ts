@@ -24,12 +24,6 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/demo.ts"),
   },
   {
-    name: "pipeline",
-    summary: "datagen, vocab-map, train and evaluate in one run, from one file of settings",
-    load: () => import("./commands/pipeline.ts"),
-    resumes: true,
-  },
-  {
     name: "datagen",
     summary: "conversations to training samples: the verifier's hidden states",
     load: () => import("./commands/datagen.ts"),
@@ -56,6 +50,12 @@ const COMMANDS: readonly CommandEntry[] = [
     name: "evaluate",
     summary: "acceptance and speed of a speculator on prompts",
     load: () => import("./commands/evaluate.ts"),
+  },
+  {
+    name: "pipeline",
+    summary: "datagen, vocab-map, train and evaluate in one run, from one file of settings",
+    load: () => import("./commands/pipeline.ts"),
+    resumes: true,
   },
   {
     name: "generate",
