@@ -18,6 +18,7 @@ const WHOLE: MessageRule = { message: 0, begins: true };
 export const CLASSES: Readonly<Record<string, MessageRule>> = {
   ShapeError: CONTINUED,
   FormatError: CONTINUED,
+  BusyError: CONTINUED,
   ConfigError: CONTINUED,
   NotFoundError: CONTINUED,
   PluginError: CONTINUED,
