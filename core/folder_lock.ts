@@ -26,7 +26,7 @@ export async function lockFolder(folder: string): Promise<AsyncDisposable> {
           folder,
           `expected a folder that no other run works on, received ${await owner(path)}`,
           {
-            hint: "Wait for the other run, stop it, or take another --output-dir",
+            hint: "Wait for the other run, stop it, or take another folder",
           },
         );
       }
