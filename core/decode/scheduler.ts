@@ -127,6 +127,7 @@ export class Scheduler implements AsyncDisposable {
     await this.#loop;
   }
 
+  /** As {@linkcode Scheduler.close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
