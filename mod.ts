@@ -133,8 +133,12 @@ export type { TrainOptions, TrainResult } from "./core/stages/train_options.ts";
 export { validate, type ValidateOptions, type ValidateResult } from "./core/stages/validate.ts";
 export { vocabMap, type VocabMapOptions, type VocabMapResult } from "./core/stages/vocab_map.ts";
 
-// Load on servers.
-export * from "./core/load/mod.ts";
+// Serving, and load on servers.
+export { serve, type Server, type ServerOptions } from "./core/serve/server.ts";
+export type { OpenEngineOptions } from "./core/serve/open.ts";
+export { type LoadResult, type LoadRunOptions, type LoadShape, runLoad } from "./core/load/load.ts";
+export type { LoadBody, LoadRecord } from "./core/load/request.ts";
+export { type LoadSummary, type Percentiles, percentiles, summarise } from "./core/load/summary.ts";
 
 // Reports.
 export type * from "./core/report/chart.ts";

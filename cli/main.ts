@@ -63,6 +63,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/generate.ts"),
   },
   {
+    name: "serve",
+    summary: "answer over HTTP as OpenAI does, with or without a speculator",
+    load: () => import("./commands/serve.ts"),
+  },
+  {
     name: "convert",
     summary: "published drafts to the speculators format, and back",
     load: () => import("./commands/convert.ts"),

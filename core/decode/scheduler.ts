@@ -29,6 +29,8 @@ export interface SchedulerRequest extends SequenceOptions {
   readonly prompt: Int32Array;
   /** Gives the request up: its memory is freed at once. */
   readonly signal?: AbortSignal;
+  /** Called when it waits no longer. */
+  readonly onBegin?: () => void;
 }
 
 /** What a scheduler is about. */
@@ -147,7 +149,7 @@ export class Scheduler implements AsyncDisposable {
   #admit(): void {
     const { maxSequences = 8, numSpecTokens } = this.#options;
     while (this.#running.length < maxSequences && this.#waiting.length > 0) {
-      const entry = this.#waiting.shift()!, { prompt, signal: _, ...own } = entry.request;
+      const entry = this.#waiting.shift()!, { prompt, signal: _, onBegin, ...own } = entry.request;
       const options = { ...this.#options, ...(numSpecTokens === undefined ? {} : { numSpecTokens }), ...own };
       try {
         entry.sequence = new Sequence(this.#model, prompt, options);
@@ -156,6 +158,7 @@ export class Scheduler implements AsyncDisposable {
         continue;
       }
       this.#running.push(entry);
+      onBegin?.();
     }
   }
 

@@ -29,7 +29,7 @@ export type LoadShape =
   };
 
 /** A load. */
-export interface LoadOptions {
+export interface LoadRunOptions {
   /** The server's address, as in `http://127.0.0.1:8000`. */
   readonly endpoint: string;
   /** What is asked: chats, or completions of plain prompts. */
@@ -65,7 +65,7 @@ export interface LoadResult {
  *
  * @throws {ConfigError} when there is nothing to ask, or a bound is no positive number
  */
-export async function runLoad(options: LoadOptions): Promise<LoadResult> {
+export async function runLoad(options: LoadRunOptions): Promise<LoadResult> {
   check(options);
   const { shape, bodies, maxRequests, maxSeconds, graceSeconds = 60, apiKey, signal } = options;
   const url = `${apiBase(options.endpoint)}/${options.api}`, begun = performance.now();
@@ -133,7 +133,7 @@ async function open(
   await Promise.all(under);
 }
 
-function check({ bodies, shape, maxRequests, maxSeconds, graceSeconds = 60 }: LoadOptions): void {
+function check({ bodies, shape, maxRequests, maxSeconds, graceSeconds = 60 }: LoadRunOptions): void {
   if (bodies.length === 0) throw new ConfigError("bodies", "expected at least one request, received none");
   const named = { ...shape, maxRequests, maxSeconds, graceSeconds };
   for (const name of ["concurrency", "rate", "maxConcurrency", "maxRequests", "maxSeconds", "graceSeconds"]) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ConfigError } from "../errors.ts";
 import { readEvents } from "./events.ts";
-import { type LoadOptions, runLoad } from "./load.ts";
+import { type LoadRunOptions, runLoad } from "./load.ts";
 import { percentiles } from "./summary.ts";
 
 /** A server that streams two pieces, or whatever `answer` gives; tells how many were at once. */
@@ -39,7 +39,7 @@ function stream(events: readonly unknown[], done = true): Response {
   return new Response(lines.map((line) => `data: ${line}\n\n`).join(""));
 }
 
-function load(endpoint: string, more: Partial<LoadOptions>): LoadOptions {
+function load(endpoint: string, more: Partial<LoadRunOptions>): LoadRunOptions {
   return {
     endpoint,
     api: "chat/completions",
