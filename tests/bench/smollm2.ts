@@ -9,7 +9,7 @@ import { standard } from "../../cli/ui.ts";
 import { best, FRESH, type Measured, ours, peer, PROMPT, type Rates, THREADS } from "./_rates.ts";
 import { type Row, row } from "./row.ts";
 
-const ROUNDS = 5;
+const ROUNDS = 3;
 
 function script(name: string): string {
   return fileURLToPath(new URL(name, import.meta.url));
