@@ -91,7 +91,7 @@ Deno.test("a draft that fails while it decodes is named, and one that proposes n
       [{ start: boom }, /plugin "mine": it failed [^\n]*\n {2}because: no luck/],
       [{ needs: boom }, /plugin "mine": it failed [^\n]*\n {2}because: no luck/],
       [{ initialise: boom }, /plugin "mine": it failed [^\n]*\n {2}because: no luck/],
-      [{ propose: "() => undefined" }, /plugin "mine": expected propose\(\) to give tokens/],
+      [{ propose: "() => undefined" }, /plugin "mine": expected it to give tokens and their parents/],
       [{ propose: "() => ({ tokens: [1], parents: [-1] })" }, /plugin "mine": expected /],
       [
         { propose: "() => ({ tokens: backend.from(new Int32Array(99), [99]), parents: [-1] })" },

@@ -11,6 +11,10 @@ export interface StandardSchema<T> {
       value: unknown,
     ) => StandardResult<T> | Promise<StandardResult<T>>;
     readonly types?: { readonly input: unknown; readonly output: T } | undefined;
+    /** What the schema takes, as a JSON Schema (https://standardschema.dev/json-schema); some libraries give none. */
+    readonly jsonSchema?:
+      | { input(options: { readonly target: string }): Record<string, unknown> }
+      | undefined;
   };
 }
 

@@ -108,7 +108,7 @@ export class Stepper {
     for (const [i, one] of open.entries()) {
       const own = parents[i]!, proposed = tokens.subarray(start, start + own.length);
       const found = this.#settle(one, { parents: own, proposed, verdict: verdicts[i]! });
-      if ("path" in found) {
+      if (found.path !== undefined) {
         one.states = pass.states(one, [first, ...found.path.map((node) => first + 1 + node)]);
       }
       rounds.set(one, found.outcome);

@@ -6,9 +6,7 @@ import { OP_CASES } from "./cases/mod.ts";
 import { checkOp } from "./check_op.ts";
 import { PROMISES } from "./contract.ts";
 import type { AnyOpCases } from "./op_cases.ts";
-
-/** Registers a test; `Deno.test` is one. */
-export type Register = (name: string, run: () => Promise<void>) => void;
+import { type Register, registrarOf } from "./register.ts";
 
 /** Makes a backend of its own, which the test disposes of. */
 export type Open = () => Promise<Backend>;
@@ -19,11 +17,6 @@ export interface SuiteOptions {
   readonly test?: Register;
   /** Cases of further ops, run as the built-in ones are. */
   readonly ops?: readonly AnyOpCases[];
-}
-
-/** Registers with Deno, or with whatever the options say. */
-export function registrar({ test }: SuiteOptions): Register {
-  return test ?? ((name, run) => Deno.test(name, run));
 }
 
 /** The ops among a module's exports. */
@@ -40,7 +33,7 @@ export function opsOf(module: Readonly<Record<string, unknown>>): Op<never>[] {
  * @param name the backend's, as it is to stand in the tests' names
  */
 export function backendSuite(name: string, open: Open, options: SuiteOptions = {}): void {
-  const test = registrar(options);
+  const test = registrarOf(options);
   test(`Every built-in op has cases to be run on ${name}`, () => {
     const known = OP_CASES.map((cases) => cases.op.name).sort();
     assert.deepEqual(opsOf(builtin).map((op) => op.name).sort(), known);
@@ -67,7 +60,7 @@ export interface OpSuiteOptions extends SuiteOptions {
  */
 export function opSuite(cases: AnyOpCases, open: Open, options: OpSuiteOptions = {}): void {
   const { name = "the backend" } = options;
-  registrar(options)(`${cases.op.name} agrees with its reference on ${name}`, async () => {
+  registrarOf(options)(`${cases.op.name} agrees with its reference on ${name}`, async () => {
     using backend = await open();
     await checkOp(backend, cases);
   });

@@ -1,12 +1,13 @@
 /** Two backends against each other, without a reference between them. */
 import assert from "node:assert/strict";
 import type { Attrs, Backend, Tensor } from "../../core/tensor.ts";
-import { type Open, registrar, type SuiteOptions } from "./backend.ts";
+import type { Open, SuiteOptions } from "./backend.ts";
 import { OP_CASES } from "./cases/mod.ts";
 import { drawn, uploadAll } from "./check_op.ts";
 import { difference } from "./compare.ts";
 import type { AnyOpCases, OpCase, OpCases } from "./op_cases.ts";
 import { fromTyped, type HostArray } from "./reference/array.ts";
+import { registrarOf } from "./register.ts";
 
 async function outputs<A extends Attrs>(
   backend: Backend,
@@ -30,7 +31,7 @@ async function outputs<A extends Attrs>(
  */
 export function comparisonSuite(name: string, pair: readonly [Open, Open], options: SuiteOptions = {}): void {
   for (const suite of [...OP_CASES, ...options.ops ?? []] as AnyOpCases[]) {
-    registrar(options)(`${suite.op.name} is the same on ${name}`, async () => {
+    registrarOf(options)(`${suite.op.name} is the same on ${name}`, async () => {
       const { cases, tolerance = { largest: 2e-6 } } = suite, found: HostArray[][][] = [];
       for (const open of pair) {
         using backend = await open();

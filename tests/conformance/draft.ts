@@ -24,6 +24,7 @@ import {
   withoutReading,
 } from "./_draft_case.ts";
 import { gauss, randomOf } from "./random.ts";
+import { type Register, registrarOf } from "./register.ts";
 
 export type { OpenDraft } from "./_draft_case.ts";
 
@@ -37,6 +38,8 @@ export interface DraftSubject {
   readonly skip?: string;
   /** Whether the draft is trained; the tests of the objective are left out otherwise. */
   readonly trainable: boolean;
+  /** Registers each test; `Deno.test` if absent. */
+  readonly test?: Register;
 }
 
 /** Tokens asked for. */
@@ -141,14 +144,11 @@ function memorySource(tensors: ReadonlyMap<string, HostTensor>): TensorSource {
 
 /** Registers the tests of a draft. */
 export function draftConformance(subject: DraftSubject): void {
+  const register = registrarOf(subject);
   const test = (name: string, body: (open: OpenDraft) => Promise<void>) =>
-    Deno.test({
-      name: `${subject.name}: ${name}`,
-      ignore: subject.skip !== undefined,
-      fn: async () => {
-        using open = await subject.open();
-        await body(open);
-      },
+    register(`${subject.name}: ${name}`, async () => {
+      using open = await subject.open();
+      await body(open);
     });
   const training = subject.trainable ? test : () => {};
 

@@ -11,14 +11,7 @@
  *
  * @module
  */
-export {
-  backendSuite,
-  type Open,
-  opSuite,
-  type OpSuiteOptions,
-  type Register,
-  type SuiteOptions,
-} from "./backend.ts";
+export { backendSuite, type Open, opSuite, type OpSuiteOptions, type SuiteOptions } from "./backend.ts";
 export { comparisonSuite } from "./comparison.ts";
 export { draftConformance, type DraftSubject, type OpenDraft } from "./draft.ts";
 export type { AnyOpCases, OpCase, OpCases, Refusal, Tolerance } from "./op_cases.ts";
@@ -36,4 +29,9 @@ export {
 export { array, type HostArray } from "./reference/array.ts";
 export type { Reference } from "./reference/types.ts";
 export { ReferenceBackend } from "./reference/backend.ts";
+export { engineConformance, type EngineSubject, type OpenEngine } from "./engine.ts";
+export { loggerConformance, type LoggerSubject } from "./logger.ts";
+export { lossConformance, type LossSubject } from "./loss.ts";
+export { pluginConformance, type PluginConformanceOptions } from "./plugin.ts";
+export type { Register } from "./register.ts";
 export { type OpenModel, verifierConformance, type VerifierSubject } from "./verifier.ts";

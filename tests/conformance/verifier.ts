@@ -6,6 +6,7 @@
  */
 import assert from "node:assert/strict";
 import type { ForwardInput, KvCache, VerifierModel } from "../../core/plugin.ts";
+import { type Register, registrarOf } from "./register.ts";
 
 /** A model, and whatever goes with it when it is disposed of. */
 export interface OpenModel extends Disposable {
@@ -23,6 +24,8 @@ export interface VerifierSubject {
   readonly skip?: string;
   /** Largest difference of logits and states that counts as none, of the largest entry; 1e-5 when absent. */
   readonly tolerance?: number;
+  /** Registers each test; `Deno.test` if absent. */
+  readonly test?: Register;
 }
 
 interface Numbers {
@@ -77,14 +80,11 @@ function assertSame(got: Float32Array, expected: Float32Array, tolerance: number
 /** Registers the tests of a verifier. */
 export function verifierConformance(subject: VerifierSubject): void {
   const { tolerance = 1e-5 } = subject;
+  const register = registrarOf(subject);
   const test = (name: string, body: (model: VerifierModel) => Promise<void>) =>
-    Deno.test({
-      name: `${subject.name}: ${name}`,
-      ignore: subject.skip !== undefined,
-      fn: async () => {
-        using opened = await subject.open();
-        await body(opened.model);
-      },
+    register(`${subject.name}: ${name}`, async () => {
+      using opened = await subject.open();
+      await body(opened.model);
     });
 
   test("one pass over a prompt equals one pass a token", async (model) => {
