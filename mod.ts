@@ -113,6 +113,19 @@ export {
   type MergeSamplesResult,
 } from "./core/stages/merge_samples.ts";
 export { evaluate, type EvaluateOptions, type EvaluateResult } from "./core/stages/evaluate.ts";
+export { type FileSettings, readEvaluationFile } from "./core/evaluation/config_file.ts";
+export { writeComparison } from "./core/evaluation/compare.ts";
+export type { AcceptanceCounts, Compared, EvaluationFigures } from "./core/evaluation/figures.ts";
+export {
+  type DataSetFigures,
+  type EvaluationRun,
+  readResults,
+  RESULTS_SCHEMA,
+  RESULTS_VERSION,
+  type SweepPoint,
+} from "./core/evaluation/results.ts";
+export { type About, evaluationRun, type Found } from "./core/evaluation/run.ts";
+export { writeResults } from "./core/evaluation/write_results.ts";
 export { type ExportOptions, exportSpeculator } from "./core/stages/export.ts";
 export { generate, type GenerateOptions, type GenerateResult } from "./core/stages/generate.ts";
 export { logged, type LoggedOptions } from "./core/stages/logged.ts";

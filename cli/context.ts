@@ -33,11 +33,13 @@ export interface SharedFlags {
 
 /**
  * Adds flags that must be given: `[flags, description, parser]` each. Whether they are is looked at after all else, so
- * that a misspelled one is told as such, and all that are missing are told at once.
+ * that a misspelled one is told as such, and all that are missing are told at once. `needed` says which ones must be given
+ * beside the others that are.
  */
 export function requiredFlags(
   command: Command,
   flags: readonly (readonly [flags: string, description: string, parser?: (value: string) => unknown])[],
+  needed: (name: string) => boolean = () => true,
 ): Command {
   command.optionsGroup("Required:");
   const options = flags.map(([names, description, parser]) => {
@@ -49,7 +51,9 @@ export function requiredFlags(
   command.usage(`${options.map(usage).join(" ")} [options]`);
   command.hook("preAction", (_, asked) => {
     if (asked !== command) return; // a command below it has flags of its own
-    const missing = options.filter((option) => command.getOptionValue(option.attributeName()) === undefined);
+    const missing = options.filter((option) =>
+      command.getOptionValue(option.attributeName()) === undefined && needed(option.attributeName())
+    );
     if (missing.length === 0) return;
     const names = missing.map((option) => option.flags.replace(/^-\w, /, "")).join(" and ");
     const message = `Cannot run "${command.name()}": expected ${names}, received none`;

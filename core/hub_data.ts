@@ -38,8 +38,9 @@ export async function isHubDataset(name: string): Promise<boolean> {
 /**
  * The local files of a data set of the hub, in order. What is not on this machine is fetched.
  *
- * @param name `organisation/name`, and behind it `@revision`, `:split` or `:config:split`. Without a revision the files
- * that the hub has converted to Parquet are taken. The config is the only one or `default`, the split `train`, unless given
+ * @param name `organisation/name`, and behind it `@revision`, `:split`, `:config:split` or `:file.jsonl`. Without a
+ * revision the files that the hub has converted to Parquet are taken, or the named file as its authors left it. The config is
+ * the only one or `default`, the split `train`, unless given
  * @throws {NotFoundError} when the hub has no such data set, or cannot be asked and the cache does not have it
  * @throws {ConfigError} when the data set has no such config or split
  * @throws {FormatError} when a file comes in damaged
@@ -65,7 +66,9 @@ export async function resolveDataset(name: string, options: ResolveDatasetOption
   const wanted = second === undefined
     ? { config: undefined, split: first }
     : { config: first, split: second };
-  const attempts = written === undefined ? [CONVERTED, "main"] : [written];
+  // A file is named as its authors named it.
+  const isFile = /\.(jsonl?|parquet)$/i.test(second ?? first ?? "");
+  const attempts = written === undefined ? isFile ? ["main"] : [CONVERTED, "main"] : [written];
   let missing: unknown;
   for (const revision of attempts) {
     try {

@@ -17,9 +17,9 @@ import { NumericError, WriteError } from "../../core/errors.ts";
 import type { Command } from "../_commander.ts";
 import { type Context, follow, printJson, runtimeFor, type SharedFlags, sharedFlags } from "../context.ts";
 import { whole } from "../numbers.ts";
+import { printEvaluation } from "../evaluation_table.ts";
 import { style } from "../ui.ts";
 import { watched } from "../watch.ts";
-import { printEvaluation } from "./evaluate.ts";
 import { printTraining } from "./train.ts";
 
 interface Flags extends SharedFlags {

@@ -13,7 +13,7 @@ import { type Command, CommanderError, InvalidArgumentError } from "../_commande
 import { type Context, follow, printJson, runtimeFor, type SharedFlags, sharedFlags } from "../context.ts";
 import { decimal, given, whole } from "../numbers.ts";
 import { watched } from "../watch.ts";
-import { printEvaluation } from "./evaluate.ts";
+import { printEvaluation } from "../evaluation_table.ts";
 import { printTraining } from "./train.ts";
 
 interface Flags extends SharedFlags {
