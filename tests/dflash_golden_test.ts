@@ -1,6 +1,6 @@
 /** The DFlash plugin against the Python system: logits, losses, metrics, gradients, proposals. */
 import assert from "node:assert/strict";
-import { toFloat32, toInt32, toUint8 } from "../core/formats/dtype.ts";
+import { toFloat32, toInt32 } from "../core/formats/dtype.ts";
 import { openSafetensors } from "../core/formats/safetensors.ts";
 import { Tape } from "../core/tape.ts";
 import type { Backend, Tensor } from "../core/tensor.ts";
@@ -15,10 +15,10 @@ import { golden, goldenJson } from "./golden.ts";
 import {
   assertAbout,
   assertNear,
+  goldenInputs,
   goldenVerifier,
   shifted,
   shiftedRow,
-  type UnshiftedInputs,
   uploadTrained,
 } from "./golden_drafts.ts";
 
@@ -30,20 +30,6 @@ interface Case {
   readonly lengths: readonly number[];
   readonly total: number;
   readonly has_gradient: readonly string[];
-}
-
-async function inputsOf(name: string, { lengths, total, hidden }: Case): Promise<UnshiftedInputs> {
-  using inputs = await openSafetensors(golden("dflash", name, "inputs.safetensors"));
-  const states = toFloat32(await inputs.read("hidden_states"));
-  return {
-    tokens: toInt32(await inputs.read("input_ids")),
-    lossMask: toUint8(await inputs.read("loss_mask")),
-    hidden: states,
-    last: toFloat32(await inputs.read("verifier_last_hidden_states")),
-    lengths,
-    width: hidden,
-    auxWidth: states.length / total,
-  };
 }
 
 async function openTensors(backend: Backend, name: string): Promise<ReadonlyMap<string, Tensor>> {
@@ -63,7 +49,8 @@ async function checkTraining(name: string, entry: Case, backend: Backend): Promi
   const config = goldenJson<DFlashConfig>("dflash", name, "config.json");
   const want = goldenJson<Record<string, number>>("dflash", name, "metrics.json");
   using expected = await openSafetensors(golden("dflash", name, "expected.safetensors"));
-  const tensors = await openTensors(backend, name), batch = shifted(await inputsOf(name, entry));
+  const tensors = await openTensors(backend, name),
+    batch = shifted(await goldenInputs(["dflash", name], entry));
   const anchors = toInt32(await expected.read("anchors")).map((row) => shiftedRow(entry.lengths, row));
 
   const w = dflashWeights(backend.run, config, tensors);
@@ -100,7 +87,7 @@ async function checkProposals(name: string, entry: Case, backend: Backend): Prom
   const config = goldenJson<DFlashConfig>("dflash", name, "config.json");
   using expected = await openSafetensors(golden("dflash", name, "expected.safetensors"));
   const tensors = await openTensors(backend, name),
-    { tokens, hidden, auxWidth } = await inputsOf(name, entry);
+    { tokens, hidden, auxWidth } = await goldenInputs(["dflash", name], entry);
   const prefixes = toInt32(await expected.read("prefixes")), want = toInt32(await expected.read("proposals"));
   const places = want.length / prefixes.length, states = auxWidth / entry.hidden;
   using proposer = blockProposer(config, { backend, tensors });

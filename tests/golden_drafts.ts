@@ -2,9 +2,12 @@
 import assert from "node:assert/strict";
 import { uploadDraft } from "../core/draft_tensors.ts";
 import type { PackedBatch } from "../core/data/batch.ts";
+import { toFloat32, toInt32, toUint8 } from "../core/formats/dtype.ts";
+import { openSafetensors } from "../core/formats/safetensors.ts";
 import type { TensorSource } from "../core/formats/source.ts";
 import type { DraftTensorInfo, VerifierWeights } from "../core/plugin.ts";
 import type { Backend, HostTensor, Tensor } from "../core/tensor.ts";
+import { golden } from "./golden.ts";
 
 /** The three weights of a golden verifier. */
 export function goldenVerifier(source: TensorSource): VerifierWeights {
@@ -95,6 +98,25 @@ export function shifted(x: UnshiftedInputs): PackedBatch {
     to += length;
   }
   return batch;
+}
+
+/** The inputs of a case: states of `hidden` entries, of texts of such lengths. */
+export async function goldenInputs(
+  folder: readonly string[],
+  { lengths, hidden }: { readonly lengths: readonly number[]; readonly hidden: number },
+): Promise<UnshiftedInputs> {
+  using inputs = await openSafetensors(golden(...folder, "inputs.safetensors"));
+  const read = (name: string) => inputs.read(name), last = "verifier_last_hidden_states";
+  const states = toFloat32(await read("hidden_states")), tokens = toInt32(await read("input_ids"));
+  return {
+    tokens,
+    lossMask: toUint8(await read("loss_mask")),
+    hidden: states,
+    last: inputs.has(last) ? toFloat32(await read(last)) : states,
+    lengths,
+    width: hidden,
+    auxWidth: states.length / tokens.length,
+  };
 }
 
 /** The row of a {@linkcode shifted} batch for a row of its inputs; −1 for those that were dropped. */

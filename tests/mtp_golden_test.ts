@@ -1,7 +1,7 @@
 /** The MTP plugin against the Python system: logits, losses, gradients, and conversion of a verifier's own layer. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { toFloat32, toInt32, toUint8 } from "../core/formats/dtype.ts";
+import { toFloat32 } from "../core/formats/dtype.ts";
 import { openSafetensors } from "../core/formats/safetensors.ts";
 import { Tape } from "../core/tape.ts";
 import type { Backend, Tensor } from "../core/tensor.ts";
@@ -16,10 +16,10 @@ import { golden, goldenJson } from "./golden.ts";
 import {
   assertAbout,
   assertNear,
+  goldenInputs,
   goldenVerifier,
   shifted,
   shiftedRow,
-  type UnshiftedInputs,
   uploadTrained,
 } from "./golden_drafts.ts";
 
@@ -37,20 +37,6 @@ const { cases, conversions } = goldenJson<{
   conversions: Record<string, { model_type: string }>;
 }>("mtp", "index.json");
 
-async function inputsOf(name: string, { lengths, hidden }: Case): Promise<UnshiftedInputs> {
-  using inputs = await openSafetensors(golden("mtp", name, "inputs.safetensors"));
-  const states = toFloat32(await inputs.read("hidden_states"));
-  return {
-    tokens: toInt32(await inputs.read("input_ids")),
-    lossMask: toUint8(await inputs.read("loss_mask")),
-    hidden: states,
-    last: states,
-    lengths,
-    width: hidden,
-    auxWidth: hidden,
-  };
-}
-
 async function check(name: string, entry: Case, backend: Backend): Promise<void> {
   const config = goldenJson<MtpConfig>("mtp", name, "config.json");
   const want = goldenJson<Record<string, number>>("mtp", name, "metrics.json");
@@ -59,10 +45,10 @@ async function check(name: string, entry: Case, backend: Backend): Promise<void>
   using expected = await openSafetensors(golden("mtp", name, "expected.safetensors"));
   const sources = { seed: 0, checkpoint, vocabulary: null, verifier: goldenVerifier(verifier) };
   const tensors = uploadTrained(backend, await initialiseMtp(config, sources), mtpTensors(config));
-  const batch = shifted(await inputsOf(name, entry)), length = batch.tokens.length;
+  const batch = shifted(await goldenInputs(["mtp", name], entry)), length = batch.tokens.length;
 
   const { run } = backend, w = mtpWeights(run, config, tensors), chain = mtpChain(config, w);
-  const context = stepContext(run, config, { backend, batch }), found: Tensor[] = [];
+  const context = stepContext(config, { backend, batch })(run), found: Tensor[] = [];
   let hidden = chain.enter(run, backend.from(batch.hidden, [length, batch.auxWidth]));
   for (let step = 0; step < entry.steps; step++) {
     const fed = Int32Array.from(batch.tokens, (_, row) => batch.tokens[row + step] ?? 0);

@@ -117,7 +117,7 @@ for (
             "--t2d-path",
             options.t2dPath!,
             "--epochs",
-            "40",
+            String(epochs),
             "--lr",
             "1e-3",
           ],

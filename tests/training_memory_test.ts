@@ -3,22 +3,34 @@ import assert from "node:assert/strict";
 import { computeTensors } from "../core/compute_dtype.ts";
 import type { PackedBatch } from "../core/data/batch.ts";
 import { openSafetensors } from "../core/formats/safetensors.ts";
-import type { Objective } from "../core/plugin.ts";
+import type { DraftSources, DraftTensorInfo, Objective } from "../core/plugin.ts";
 import { MemoryBudget, Tape } from "../core/tape.ts";
 import { type Backend, describe, type HostTensor, type Run } from "../core/tensor.ts";
 import { openWebgpu } from "../kernels/webgpu/mod.ts";
 import * as ops from "../kernels/ops/mod.ts";
+import type { DFlashConfig } from "../plugins/dflash/config.ts";
+import { dflashTensors, initialiseDFlash } from "../plugins/dflash/initialise.ts";
+import { dflashObjective } from "../plugins/dflash/objective.ts";
 import { eagle3Tensors } from "../plugins/eagle3/initialise.ts";
 import { eagle3Objective } from "../plugins/eagle3/objective.ts";
+import type { MtpConfig } from "../plugins/mtp/config.ts";
+import { initialiseMtp, mtpTensors } from "../plugins/mtp/initialise.ts";
+import { mtpObjective } from "../plugins/mtp/objective.ts";
 import { devices, testOnDevices } from "./devices.ts";
 import { eagle3Batch, eagle3Cases, eagle3Config, eagle3Host } from "./eagle3_golden.ts";
-import { golden } from "./golden.ts";
+import { golden, goldenJson } from "./golden.ts";
+import { goldenInputs, goldenVerifier, shifted } from "./golden_drafts.ts";
 
 interface Case {
   readonly objective: Objective;
   readonly host: ReadonlyMap<string, HostTensor>;
   readonly trained: readonly string[];
   readonly batch: PackedBatch;
+}
+
+interface GoldenCase {
+  readonly hidden: number;
+  readonly lengths: readonly number[];
 }
 
 /** The case with the most layers. */
@@ -30,12 +42,67 @@ async function deepest(): Promise<Case> {
   const host = new Map(await eagle3Host(name));
   using frozen = await openSafetensors(golden("eagle3", name, "frozen.safetensors"));
   for (const key of frozen.names()) host.set(key, await frozen.read(key));
-  const options = { tttSteps: 3, tttStepLossDecay: 0.9, useOffPolicyTokens: false };
   return {
-    objective: eagle3Objective(config, options),
+    objective: eagle3Objective(config, OPTIONS),
     host,
     trained: eagle3Tensors(config).filter((info) => info.trained).map((info) => info.name),
     batch: await eagle3Batch(name, entry),
+  };
+}
+
+const OPTIONS = { tttSteps: 3, tttStepLossDecay: 0.9, useOffPolicyTokens: false };
+
+/** A draft of blocks with several layers. */
+async function layered(): Promise<Case> {
+  const { cases } = goldenJson<{ cases: Record<string, GoldenCase & { layer_types: unknown[] }> }>(
+    "dflash",
+    "index.json",
+  );
+  const [name, entry] = Object.entries(cases).sort(([, a], [, b]) =>
+    b.layer_types.length - a.layer_types.length
+  )[0]!;
+  const config = goldenJson<DFlashConfig>("dflash", name, "config.json");
+  return {
+    objective: dflashObjective(config, OPTIONS),
+    ...await trainedCase(["dflash", name], entry, {
+      infos: dflashTensors(config),
+      initialise: (sources) => initialiseDFlash(config, sources),
+    }),
+  };
+}
+
+/** A draft of one layer with several steps. */
+async function stepped(): Promise<Case> {
+  const { cases } = goldenJson<{ cases: Record<string, GoldenCase & { steps: number }> }>(
+    "mtp",
+    "index.json",
+  );
+  const [name, entry] = Object.entries(cases).sort(([, a], [, b]) => b.steps - a.steps)[0]!;
+  const config = goldenJson<MtpConfig>("mtp", name, "config.json");
+  return {
+    objective: mtpObjective(config, OPTIONS),
+    ...await trainedCase(["mtp", name], entry, {
+      infos: mtpTensors(config),
+      initialise: (sources) => initialiseMtp(config, sources),
+    }),
+  };
+}
+
+async function trainedCase(
+  folder: readonly string[],
+  entry: GoldenCase,
+  { infos, initialise }: {
+    readonly infos: readonly DraftTensorInfo[];
+    readonly initialise: (sources: DraftSources) => Promise<Map<string, HostTensor>>;
+  },
+): Promise<Omit<Case, "objective">> {
+  using checkpoint = await openSafetensors(golden(...folder, "model.safetensors"));
+  using verifier = await openSafetensors(golden(...folder, "verifier", "model.safetensors"));
+  const sources = { seed: 0, checkpoint, vocabulary: null, verifier: goldenVerifier(verifier) };
+  return {
+    host: await initialise(sources),
+    trained: infos.filter((info) => info.trained).map((info) => info.name),
+    batch: shifted(await goldenInputs(folder, entry)),
   };
 }
 
@@ -101,7 +168,11 @@ function apart(a: Step, b: Step): number {
 }
 
 testOnDevices("a draft's steps computed again give the same bits in less memory", async (backend) => {
-  const one = await deepest(), kept = await step(backend, one);
+  for (const find of [deepest, layered, stepped]) await checkAgain(backend, await find());
+});
+
+async function checkAgain(backend: Backend, one: Case): Promise<void> {
+  const kept = await step(backend, one);
   assert.ok(kept.loss > 0);
   const again = await step(backend, one, { budget: new MemoryBudget(1) });
   assert.equal(again.loss, kept.loss);
@@ -113,7 +184,7 @@ testOnDevices("a draft's steps computed again give the same bits in less memory"
     (await step(backend, one, { budget: roomy })).peak >= 0.99 * kept.peak,
     "kept where there is room",
   );
-});
+}
 
 testOnDevices("weights in 16 bits give gradients in f32, near those of f32", async (backend) => {
   const one = await deepest(), plain = await step(backend, one), products: string[] = [];

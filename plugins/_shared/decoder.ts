@@ -109,10 +109,10 @@ function project(run: Run, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
 }
 
 /** A weight, and its bias if it has one. */
-type Projection = readonly [weight: Tensor, bias?: Tensor | undefined];
+export type Projection = readonly [weight: Tensor, bias?: Tensor | undefined];
 
 /** Several projections of one input, in one call where their weights are of one dtype. */
-function projectAll(
+export function projectAll(
   run: Run,
   x: Tensor,
   layers: readonly Projection[],

@@ -5,7 +5,13 @@
  */
 import { ShapeError } from "../../core/errors.ts";
 import { describe, type Op, type Run, type Spec, type Tensor } from "../../core/tensor.ts";
-import { add, type AttentionAttrs, attentionGradOp, attentionOp } from "../../kernels/ops/mod.ts";
+import {
+  add,
+  type AttentionAttrs,
+  attentionGradOp,
+  attentionOp,
+  refuseLseGradient,
+} from "../../kernels/ops/mod.ts";
 import { mergeWgsl } from "./merge_wgsl.ts";
 
 /** Attributes of {@linkcode mergeOp}. */
@@ -74,6 +80,7 @@ export const blockAttentionOp: Op<BlockAttentionAttrs> = {
     return run(mergeOp, [...context, ...block], { headDim: attrs.headDim });
   },
   grad(run, { inputs, outputs, douts, attrs }) {
+    refuseLseGradient("dflash_block_attention", douts);
     const [dout] = douts, [out, lse] = outputs as [Tensor, Tensor];
     if (!dout) return inputs.map(() => null);
     const [q, contextK, contextV, blockK, blockV, contextRanges, blockRanges] = inputs as Tensor[];

@@ -4,9 +4,16 @@
  * their tokens at once.
  */
 import { PluginError } from "../../core/errors.ts";
+import type { Part } from "../../core/tape.ts";
 import type { Run, Tensor } from "../../core/tensor.ts";
-import { add, gather, linear, rmsnorm, rope, type RopeTables } from "../../kernels/ops/mod.ts";
-import { type DecoderContext, decoderLayer, type DecoderWeights } from "../_shared/decoder.ts";
+import { gather, linear, rmsnorm, rope, type RopeTables } from "../../kernels/ops/mod.ts";
+import {
+  type DecoderContext,
+  decoderLayer,
+  type DecoderWeights,
+  projectAll,
+  type Projection,
+} from "../_shared/decoder.ts";
 import { decoderWeights, wideVectors } from "../_shared/decoder_weights.ts";
 import { type DFlashConfig, type DFlashSizes, dflashSizes } from "./config.ts";
 
@@ -71,26 +78,32 @@ export function contextKeys(
   at: { readonly tables: RopeTables; readonly positions: Tensor },
 ): { readonly k: Tensor; readonly v: Tensor } {
   const { attention } = w.layers[layer]!, { eps, headDim } = w.sizes;
-  const project = (weight: Tensor, bias: Tensor | undefined) => {
-    const y = linear(run, context, weight);
-    return bias ? add(run, y, bias) : y;
-  };
-  const k = project(attention.k, attention.kBias);
+  const kept: Projection[] = [[attention.k, attention.kBias], [attention.v, attention.vBias]];
+  const [k, v] = projectAll(run, context, kept) as [Tensor, Tensor];
   const normed = attention.kNorm ? rmsnorm(run, k, attention.kNorm, eps) : k;
-  return { k: rope(run, normed, at.tables, at.positions, headDim), v: project(attention.v, attention.vBias) };
+  return { k: rope(run, normed, at.tables, at.positions, headDim), v };
 }
 
-/** The rows of some blocks, i32 `[R]` ids of the verifier, through all layers: f32 `[R, H]`, before the final norm. */
+/**
+ * The rows of some blocks, i32 `[R]` ids of the verifier, through all layers: f32 `[R, H]`, before the final norm. Each
+ * layer is a `part`, where there is one.
+ */
 export function blockStates(
   run: Run,
   { w, ids }: { readonly w: DFlashWeights; readonly ids: Tensor },
-  options: { readonly inPlace?: boolean; context(layer: number): DecoderContext },
+  options: {
+    readonly inPlace?: boolean;
+    readonly part?: Part | undefined;
+    context(layer: number, run: Run): DecoderContext;
+  },
 ): Tensor {
-  const { inPlace = false } = options;
-  return w.layers.reduce(
-    (x, weights, layer) => decoderLayer(run, x, { weights, context: options.context(layer), inPlace }),
-    gather(run, w.embed, ids),
-  );
+  const { inPlace = false, part = (work) => work(run) } = options;
+  return w.layers.reduce((x, weights, layer) => {
+    const [out] = part((run) => [
+      decoderLayer(run, x, { weights, context: options.context(layer, run), inPlace }),
+    ]);
+    return out!;
+  }, gather(run, w.embed, ids));
 }
 
 /** What the head takes: f32 `[R, H]`, normed. */

@@ -2,6 +2,7 @@
 import type { PackedBatch } from "../../core/data/batch.ts";
 import { ConfigError } from "../../core/errors.ts";
 import type { LossResult, Objective, ObjectiveInput, ObjectiveOptions } from "../../core/plugin.ts";
+import type { Part } from "../../core/tape.ts";
 import type { Run, Tensor } from "../../core/tensor.ts";
 import { cast, gather, linearLoss, rmsnorm, total } from "../../kernels/ops/mod.ts";
 import type { DecoderContext } from "../_shared/decoder.ts";
@@ -46,12 +47,12 @@ export function dflashObjective(
   const { block, first, eps } = dflashSizes(config), chosen = choose ?? drawAnchors(most);
   const { loss: terms } = options;
   return {
-    loss(run: Run, { backend, tensors, batch, gradients }: ObjectiveInput): LossResult {
+    loss(run: Run, { backend, tensors, batch, gradients, part }: ObjectiveInput): LossResult {
       checkBatch(config, batch);
       const w = dflashWeights(run, config, tensors);
       const anchors = chosen(anchorCandidates(batch, { block, first }), batch);
       const ids = (data: Int32Array) => backend.from(data, [data.length]);
-      const states = finalNorm(run, w, trainBlocks(run, { config, w, anchors }, { backend, batch }));
+      const states = finalNorm(run, w, trainBlocks(run, { config, w, anchors }, { backend, batch, part }));
       const { norm, head } = verifierHead(run, tensors);
       const last = backend.from(batch.last, [batch.tokens.length, batch.width]);
       const places = Array.from(
@@ -92,7 +93,7 @@ export function trainBlocks(
     readonly w: DFlashWeights;
     readonly anchors: Int32Array;
   },
-  { backend, batch }: Pick<ObjectiveInput, "backend" | "batch">,
+  { backend, batch, part }: Pick<ObjectiveInput, "backend" | "batch"> & { readonly part?: Part | undefined },
 ): Tensor {
   const { block, eps, heads, kvHeads, headDim, sight } = w.sizes, rows = anchors.length * block;
   const tokens = new Int32Array(rows).fill(config.mask_token_id), positions = new Int32Array(rows);
@@ -119,7 +120,8 @@ export function trainBlocks(
     return { context: backend.from(context, [rows, 2]), own: backend.from(own, [rows, 2]) };
   });
   return blockStates(run, { w, ids: backend.from(tokens, [rows]) }, {
-    context: (layer): DecoderContext => ({
+    part,
+    context: (layer, run): DecoderContext => ({
       headDim,
       eps,
       tables,

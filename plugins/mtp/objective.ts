@@ -65,17 +65,23 @@ export function mtpObjective(config: MtpConfig, options: ObjectiveOptions): Obje
   const extra = new ExtraOptions(options.extra, EXTRA), { loss: terms } = options;
   const alphas = stepWeights(extra.positive("step_weight_beta", BETA), stepsOf(config));
   return {
-    loss(run: Run, { backend, tensors, batch, gradients }: ObjectiveInput): LossResult {
+    loss(
+      run: Run,
+      { backend, tensors, batch, gradients, part = (work) => work(run) }: ObjectiveInput,
+    ): LossResult {
       checkBatch(config, batch);
       const w = mtpWeights(run, config, tensors), chain = mtpChain(config, w);
       const ids = (data: Int32Array) => backend.from(data, [data.length]);
-      const context = stepContext(run, config, { backend, batch });
+      const context = stepContext(config, { backend, batch });
       const length = batch.tokens.length, places = alphas.map((_, step) => targetRows(batch, step));
       const losses: Tensor[] = [], outputs: Record<string, Tensor> = {};
       let hidden = chain.enter(run, backend.from(batch.hidden, [length, batch.auxWidth]));
       for (const [step, alpha] of alphas.entries()) {
-        const fed = Int32Array.from(batch.tokens, (_, row) => batch.tokens[row + step] ?? 0);
-        hidden = chain.pass(run, { ids: ids(fed), hidden, context: () => context });
+        const fed = ids(Int32Array.from(batch.tokens, (_, row) => batch.tokens[row + step] ?? 0)),
+          before = hidden;
+        [hidden] = part((run) => [
+          chain.pass(run, { ids: fed, hidden: before, context: () => context(run) }),
+        ]) as [Tensor];
         const rows = places[step]!, weight = alpha / Math.max(rows.length, 1);
         const found = linearLoss(run, {
           hidden: gather(run, hidden, ids(Int32Array.from(rows))),
@@ -96,12 +102,11 @@ export function mtpObjective(config: MtpConfig, options: ObjectiveOptions): Obje
   };
 }
 
-/** Rotation and attention of every step: rows of a text see those before them and themselves. */
+/** Rotation and attention of every step, for whichever runs it: rows of a text see those before them and themselves. */
 export function stepContext(
-  run: Run,
   config: MtpConfig,
   { backend, batch }: Pick<ObjectiveInput, "backend" | "batch">,
-): DecoderContext {
+): (run: Run) => DecoderContext {
   const { heads, kvHeads, headDim, eps } = mtpSizes(config), length = batch.tokens.length;
   const rope = layerRope(mtpLayer(config)),
     longest = batch.positions.reduce((most, p) => Math.max(most, p), 1);
@@ -112,14 +117,15 @@ export function stepContext(
     maxPositions: rope.maxPositions ?? longest,
   });
   const ranges = backend.from(unrollRanges(batch.documents), [length, 2]);
-  return {
+  const positions = backend.from(batch.positions.map((p) => Math.max(p - 1, 0)), [length]);
+  return (run) => ({
     headDim,
     eps,
     tables,
-    positions: backend.from(batch.positions.map((p) => Math.max(p - 1, 0)), [length]),
-    attend: (q: Tensor, k: Tensor, v: Tensor) =>
+    positions,
+    attend: (q, k, v) =>
       attention(run, { q, k, v, ranges }, { heads, kvHeads, headDim, scale: headDim ** -0.5 }),
-  };
+  });
 }
 
 function checkBatch(config: MtpConfig, batch: PackedBatch): void {

@@ -3,7 +3,7 @@
  * own diagonal in each later block of keys. Scores are worked in blocks with a running softmax (Dao et al. 2022,
  * arXiv 2205.14135), blocks that no query of a tile sees are skipped.
  */
-import { ShapeError } from "../../../core/errors.ts";
+import { ShapeError, SpeculatorsError } from "../../../core/errors.ts";
 import { describe, type Op, type Run, type Spec, type Tensor } from "../../../core/tensor.ts";
 import * as check from "../_check.ts";
 import { wasm, wasmGrad } from "./wasm.ts";
@@ -64,12 +64,28 @@ export const attentionOp: Op<AttentionAttrs> = {
   wgsl,
   wasm,
   grad(run, { inputs, outputs, douts, attrs }) {
+    refuseLseGradient("attention", douts);
     if (!douts[0]) return [null, null, null, null];
     const [q, k, v, ranges] = inputs as [Tensor, Tensor, Tensor, Tensor];
     const [out, lse] = outputs as [Tensor, Tensor];
     return [...run(attentionGradOp, [q, k, v, ranges, out, lse, douts[0]], attrs), null];
   },
 };
+
+/**
+ * Refuses a gradient that arrives at the sums of exponentials: the way back of attention does not take it along, and what
+ * came out without it would be wrong.
+ *
+ * @throws {SpeculatorsError} `E_TAPE` when there is one
+ */
+export function refuseLseGradient(op: string, douts: readonly (Tensor | null)[]): void {
+  if (!douts[1]) return;
+  throw new SpeculatorsError(
+    "E_TAPE",
+    `Cannot differentiate "${op}": expected a gradient by "out" alone, received one by "lse"`,
+    { hint: "Compute what depends on lse on the backend, outside the tape" },
+  );
+}
 
 /** Gradients of {@linkcode attentionOp}: (q, k, v, ranges, out, lse, dout) → (dq, dk, dv). Keys nobody sees get zeros. */
 export const attentionGradOp: Op<AttentionAttrs> = {
