@@ -2,20 +2,6 @@
 
 use wasm_bindgen::prelude::*;
 
-/// Adds to `counts` how often each id stands where the mask is 1. Gives the index of the first such id outside, or −1; if
-/// there is one, nothing was counted.
-#[wasm_bindgen]
-pub fn count_tokens(ids: &[i32], mask: &[u8], counts: &mut [i64]) -> i32 {
-    let counted = || ids.iter().zip(mask).enumerate().filter(|(_, (_, m))| **m == 1);
-    if let Some((i, _)) = counted().find(|(_, (id, _))| **id as u32 as usize >= counts.len()) {
-        return i as i32;
-    }
-    for (_, (id, _)) in counted() {
-        counts[*id as usize] += 1;
-    }
-    -1
-}
-
 /// The `draft` ids to keep, ascending: by count descending, then by id ascending; if too few were observed, the smallest ids
 /// not yet taken.
 #[wasm_bindgen]
