@@ -4,6 +4,7 @@ import { preprocessRecord } from "../core/data/preprocess.ts";
 import { AbortedError, ConfigError, EndpointError, FormatError, NotFoundError } from "../core/errors.ts";
 import { finish, type StageEvent } from "../core/events.ts";
 import { regenerate, type RegenerateOptions, type RegenerateResult } from "../core/stages/regenerate.ts";
+import type { Runtime } from "../core/runtime.ts";
 import { chooseMaskRule, loadTextModel } from "../core/text/mod.ts";
 import { createRuntime } from "../mod.ts";
 import { type ChatAnswer, type ChatRequest, chatStandIn, toldBack } from "./chat_stand_in.ts";
@@ -307,12 +308,13 @@ Deno.test("the verifier here, greedy, writes the answers that it is known to wri
       outfile: at("helped.jsonl"),
     });
     assert.equal(alone.lines.length, 6);
-    for (const [i, { id, conversations, metadata }] of alone.lines.entries()) {
-      assert.equal(id, known[i]!.id);
-      assert.deepEqual(conversations, known[i]!.conversations);
-      assert.deepEqual([metadata.endpoint, metadata.model], [undefined, VERIFIER]);
+    const answered = byId(alone.lines);
+    for (const { id, conversations } of known.slice(0, 6)) {
+      const found = answered.get(id)!;
+      assert.deepEqual(found.conversations, conversations);
+      assert.deepEqual([found.metadata.endpoint, found.metadata.model], [undefined, VERIFIER]);
     }
-    assert.deepEqual(helped.lines, alone.lines);
+    assert.deepEqual(byId(helped.lines), answered);
     assert.ok(helped.result.acceptance!.mean_accepted_length > 1);
     assert.equal(alone.result.acceptance, null);
   });
@@ -331,8 +333,34 @@ Deno.test("what is drawn for a conversation does not depend on where a run began
     const outfile = at("parts.jsonl");
     await run(at, { ...options, limit: 2, outfile });
     const parts = await run(at, { ...options, limit: 4, outfile, resume: true });
-    assert.deepEqual(parts.lines, whole.lines);
+    assert.deepEqual(byId(parts.lines), byId(whole.lines));
     assert.equal(parts.result.fresh, 2);
+  });
+});
+
+Deno.test("the verifier here writes several answers together, as many as are asked for, and the same ones", async () => {
+  await inFolder(async (at) => {
+    const options = { dataset: [DIALOGUES], verifierNameOrPath: VERIFIER, maxTokens: 24, limit: 6 };
+    const passes = async (concurrency: number) => {
+      const rows: number[] = [], runtime = await createRuntime({ device: "wasm" });
+      const counting: Runtime = {
+        ...runtime,
+        ops: {
+          ...runtime.ops,
+          argmax: (run, logits) => {
+            rows.push(logits.shape[0]!);
+            return runtime.ops.argmax(run, logits);
+          },
+        },
+      };
+      const outfile = at(`${concurrency}.jsonl`);
+      await finish(regenerate({ ...options, concurrency, outfile }, counting), () => {});
+      return { rows, lines: byId(await linesOf(outfile)) };
+    };
+    const [one, four] = [await passes(1), await passes(4)];
+    assert.deepEqual(four.lines, one.lines);
+    assert.deepEqual([Math.max(...one.rows), Math.max(...four.rows)], [1, 4]);
+    assert.ok(four.rows.length < one.rows.length / 2, `${four.rows.length} of ${one.rows.length}`);
   });
 });
 
@@ -373,7 +401,7 @@ Deno.test("the command writes a file, and goes on with it after it was killed", 
     assert.equal(result.conversations, 30);
     assert.ok(result.fresh <= 30 - first + 1);
     assert.deepEqual(
-      (await linesOf(out)).map(({ metadata }) => metadata.idx),
+      (await linesOf(out)).map(({ metadata }) => Number(metadata.idx)).sort((a, b) => a - b),
       Array.from({ length: 30 }, (_, i) => i),
     );
     const refused = await cli([...args, "--limit", "1"]);

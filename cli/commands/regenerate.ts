@@ -15,7 +15,7 @@ interface Flags extends SharedFlags {
   readonly verifierNameOrPath?: string;
   readonly speculator?: string;
   readonly numSpecTokens?: number;
-  readonly concurrency: number;
+  readonly concurrency?: number;
   readonly maxTokens: number;
   readonly temperature?: number;
   readonly topP?: number;
@@ -51,7 +51,6 @@ export function define(command: Command, context: Context): void {
     .optionsGroup("By a server:")
     .option("--endpoint <url>", "its address (default: http://127.0.0.1:8000/v1/chat/completions)")
     .option("--model <name>", "model asked for (default: the server's first one)")
-    .option("--concurrency <n>", "requests under way at once", whole(1), 64)
     .option("--api-key-env <variable>", "environment variable with the key that the server asks for")
     .optionsGroup("By this machine:")
     .option("-b, --verifier-name-or-path <folder>", "the verifier")
@@ -62,6 +61,7 @@ export function define(command: Command, context: Context): void {
       whole(1),
     )
     .optionsGroup("Answers:")
+    .option("--concurrency <n>", "answers under way at once (default: 64; 8 on this machine)", whole(1))
     .option("--max-tokens <n>", "most tokens of an answer", whole(1), 8192)
     .option("--temperature <t>", "0 is greedy (default: the server's choice; 0 on this machine)", decimal(0))
     .option("--top-p <p>", "share of the mass that is sampled from", decimal(0, { max: 1, open: true }))

@@ -1,11 +1,11 @@
-/** Answers from the verifier on this machine, sooner with a speculator. */
+/** Answers from the verifier on this machine, several written together, sooner with a speculator. */
 import { PythonRandom } from "../data/random.ts";
-import { Acceptance, type AcceptanceRates } from "../decode/acceptance.ts";
-import { decode } from "../decode/decode.ts";
+import type { AcceptanceRates } from "../decode/acceptance.ts";
+import { Scheduler } from "../decode/scheduler.ts";
 import { ConfigError } from "../errors.ts";
-import type { VerifierModel } from "../plugin.ts";
+import type { VerifierInfo } from "../plugin.ts";
 import type { Runtime } from "../runtime.ts";
-import { type OpenSpeculator, openSpeculator } from "../speculator.ts";
+import { openSpeculator } from "../speculator.ts";
 import { loadTextModel, type Message, type TextModel } from "../text/mod.ts";
 import { openVerifier } from "../verifier.ts";
 import type { Answer, AnswerSampling, Author } from "./_regenerate_author.ts";
@@ -18,6 +18,8 @@ export interface LocalOptions {
   readonly speculator?: string;
   /** Tokens proposed a round; what the speculator's config says when absent. */
   readonly numSpecTokens?: number;
+  /** Answers written together. */
+  readonly concurrency: number;
   /** Most tokens of an answer. */
   readonly maxTokens: number;
   /** How answers are drawn; greedy when no temperature is given. */
@@ -34,51 +36,62 @@ export async function openLocalAuthor(options: LocalOptions, runtime: Runtime): 
   const speculator = options.speculator === undefined
     ? null
     : opened.use(await openSpeculator(options.speculator, { registry: runtime.registry, verifier, model }));
-  return new LocalAuthor(options, { runtime, text, model, speculator, opened: opened.move() });
+  const { concurrency, numSpecTokens = speculator?.numSpecTokens ?? 0 } = options;
+  // Closed first: what it works on goes before the models do.
+  const scheduler = opened.use(
+    new Scheduler(model, {
+      ops: runtime.ops,
+      maxSequences: concurrency,
+      ...(speculator ? { draft: speculator.draft, numSpecTokens } : {}),
+    }),
+  );
+  return new LocalAuthor(options, {
+    info: verifier.info,
+    text,
+    scheduler,
+    helped: speculator !== null,
+    doubt: speculator?.doubt ?? null,
+    signal: runtime.signal,
+    opened: opened.move(),
+  });
+}
+
+interface LocalParts {
+  readonly info: VerifierInfo;
+  readonly text: TextModel;
+  readonly scheduler: Scheduler;
+  readonly helped: boolean;
+  readonly doubt: string | null;
+  readonly signal: AbortSignal | undefined;
+  readonly opened: AsyncDisposableStack;
 }
 
 class LocalAuthor implements Author {
   readonly endpoint: null = null;
   readonly model: string;
-  readonly concurrency: 1 = 1;
+  readonly concurrency: number;
   readonly warnings: readonly string[];
   readonly #options: LocalOptions;
-  readonly #runtime: Runtime;
-  readonly #text: TextModel;
-  readonly #verifier: VerifierModel;
-  readonly #speculator: OpenSpeculator | null;
-  readonly #opened: AsyncDisposableStack;
-  readonly #acceptance = new Acceptance();
+  readonly #parts: LocalParts;
+  readonly #ends: readonly number[];
 
-  constructor(
-    options: LocalOptions,
-    what: {
-      runtime: Runtime;
-      text: TextModel;
-      model: VerifierModel;
-      speculator: OpenSpeculator | null;
-      opened: AsyncDisposableStack;
-    },
-  ) {
+  constructor(options: LocalOptions, parts: LocalParts) {
     this.model = options.verifierNameOrPath;
+    this.concurrency = options.concurrency;
+    this.warnings = parts.doubt === null ? [] : [parts.doubt];
     this.#options = options;
-    this.#runtime = what.runtime;
-    this.#text = what.text;
-    this.#verifier = what.model;
-    this.#speculator = what.speculator;
-    this.#opened = what.opened;
-    this.warnings = what.speculator?.doubt ? [what.speculator.doubt] : [];
+    this.#parts = parts;
+    this.#ends = [...new Set([...parts.info.eosTokenIds, ...parts.text.eosIds])];
   }
 
   async answer(messages: readonly Message[], index: number): Promise<Answer | { readonly refused: string }> {
-    const { maxTokens, sampling, numSpecTokens } = this.#options, { ops, signal } = this.#runtime;
+    const { maxTokens, sampling } = this.#options, { scheduler, signal, text } = this.#parts;
     const prompt = this.#prompt(messages);
     if (typeof prompt === "string") return { refused: prompt };
     // Each conversation has numbers of its own: what is drawn does not depend on where a run began.
-    const random = new PythonRandom((sampling.seed ?? 0) + index), speculator = this.#speculator;
-    const written: number[] = [];
-    const rounds = decode(this.#verifier, prompt, {
-      ops,
+    const random = new PythonRandom((sampling.seed ?? 0) + index), written: number[] = [];
+    const rounds = scheduler.submit({
+      prompt,
       maxTokens,
       sampling: {
         temperature: sampling.temperature ?? 0,
@@ -86,20 +99,14 @@ class LocalAuthor implements Author {
         ...(sampling.topK === undefined ? {} : { topK: sampling.topK }),
       },
       uniform: () => random.float(),
-      eosTokenIds: this.#ends(),
-      ...(speculator
-        ? { draft: speculator.draft, numSpecTokens: numSpecTokens ?? speculator.numSpecTokens }
-        : {}),
+      eosTokenIds: this.#ends,
       ...(signal ? { signal } : {}),
     });
-    for await (const round of rounds) {
-      this.#acceptance.count(round);
-      written.push(...round.tokens);
-    }
+    for await (const { tokens } of rounds) written.push(...tokens);
     return {
-      text: this.#text.decode(written, { skipSpecialTokens: true }),
+      text: text.decode(written, { skipSpecialTokens: true }),
       reasoning: null,
-      finishReason: this.#ends().includes(written.at(-1) ?? -1) ? "stop" : "length",
+      finishReason: this.#ends.includes(written.at(-1) ?? -1) ? "stop" : "length",
       promptTokens: prompt.length,
       completionTokens: written.length,
     };
@@ -109,25 +116,22 @@ class LocalAuthor implements Author {
   #prompt(messages: readonly Message[]): Int32Array | string {
     let rendered: string;
     try {
-      rendered = this.#text.render(messages, { addGenerationPrompt: true });
+      rendered = this.#parts.text.render(messages, { addGenerationPrompt: true });
     } catch (error) {
       if (error instanceof ConfigError) return "refused by the chat template";
       throw error;
     }
     if (!rendered.isWellFormed()) return "text is not Unicode";
-    const { ids } = this.#text.encode(rendered);
-    return ids.length < this.#verifier.info.maxPositions ? ids : "longer than the verifier's positions";
-  }
-
-  #ends(): readonly number[] {
-    return [...new Set([...this.#verifier.info.eosTokenIds, ...this.#text.eosIds])];
+    const { ids } = this.#parts.text.encode(rendered);
+    return ids.length < this.#parts.info.maxPositions ? ids : "longer than the verifier's positions";
   }
 
   acceptance(): AcceptanceRates | null {
-    return this.#speculator ? this.#acceptance.rates() : null;
+    const { helped, scheduler } = this.#parts;
+    return helped ? scheduler.stats().acceptance : null;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#opened.disposeAsync();
+    await this.#parts.opened.disposeAsync();
   }
 }

@@ -43,7 +43,7 @@ export interface RegenerateOptions {
   readonly speculator?: string;
   /** Tokens proposed a round; what the speculator's config says when absent. */
   readonly numSpecTokens?: number;
-  /** Requests under way at once; 64. */
+  /** Requests under way at once, 64; on this machine, answers written together, 8. */
   readonly concurrency?: number;
   /** Most tokens of an answer; 8192. */
   readonly maxTokens?: number;
@@ -91,12 +91,13 @@ export interface RegenerateResult {
 export const DEFAULT_ENDPOINT = "http://127.0.0.1:8000/v1/chat/completions";
 
 /**
- * Names for data sets whose split differs or that only this stage knows.
+ * Names for data sets, their splits apart since another one may be asked for.
  *
- * source: speculators v0.4.0.1, `scripts/response_regeneration/script.py`
+ * source: speculators v0.4.0.1, `scripts/response_regeneration/script.py` and `data_generation/configs.py`
  */
 const KNOWN: Readonly<Record<string, readonly [id: string, split: string]>> = {
   magpie: ["Magpie-Align/Magpie-Llama-3.1-Pro-300K-Filtered", "train"],
+  sharegpt: ["Aeala/ShareGPT_Vicuna_unfiltered", "train"],
   ultrachat: ["HuggingFaceH4/ultrachat_200k", "train_sft"],
 };
 
@@ -234,6 +235,7 @@ async function openAuthor(options: RegenerateOptions, runtime: Runtime): Promise
   if (verifierNameOrPath !== undefined) {
     return await openLocalAuthor({
       verifierNameOrPath,
+      concurrency: options.concurrency ?? 8,
       maxTokens,
       sampling,
       ...(speculator === undefined ? {} : { speculator }),
