@@ -101,6 +101,7 @@ Deno.test("the files of a run are those of upstream's script", async () => {
             ...keysOf(await optional(join(folder, "data_config.json"))),
             "data.strict_upstream",
             "hidden_states.layer_id_convention",
+            "model.weights_fingerprint",
           ].sort(),
         );
       }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { PythonRandom } from "../core/data/random.ts";
 import { openSampleStore } from "../core/data/store.ts";
 import { toFloat32 } from "../core/formats/dtype.ts";
-import { cli, cliProcess, DIALOGUES, filesIn, inFolder, VERIFIER } from "./cli.ts";
+import { cli, cliProcess, copyModel, DIALOGUES, filesIn, inFolder, VERIFIER } from "./cli.ts";
 
 const KILLS = 20;
 
@@ -76,6 +76,42 @@ Deno.test("a damaged sample is made again, and one of another conversation is re
   });
 });
 
+Deno.test("samples of other weights are refused, whatever the model is called; the same ones may lie elsewhere", async () => {
+  await inFolder(async (at) => {
+    await copyModel(VERIFIER, at("model"));
+    const few = (model: string, folder: string) => [
+      ...args(at(folder), "--max-samples", "6", "--json"),
+      ...["--target-model-path", at(model), "--token-freq-path", at("token_freq.pt")],
+    ];
+    assert.equal((await cli(few("model", "data"))).code, 0);
+    await Deno.rename(at("model"), at("moved"));
+    const same = await cli(few("moved", "data"));
+    assert.equal(same.code, 0, same.err);
+    assert.equal(JSON.parse(same.out).fresh, 0);
+
+    const path = at("moved", "model.safetensors"), weights = await Deno.readFile(path);
+    weights.fill(0, weights.length - 64); // a few entries of one tensor
+    await Deno.remove(path);
+    await Deno.writeFile(path, weights);
+    const before = await contents(at("data"));
+    const refused = await cli(few("moved", "data"));
+    assert.equal(refused.code, 1);
+    assert.match(
+      refused.err,
+      /"--target-model-path": expected the weights of \S+model that made .* of \S+moved/,
+    );
+    assert.match(refused.err, /use another --output-dir/);
+    assert.deepEqual(await contents(at("data")), before);
+
+    assert.equal((await cli(few("moved", "other"))).code, 0);
+    const merged = await cli([
+      ...["datagen", "merge", "--output-dir", at("all"), "--token-freq-path", at("sum.pt")],
+      ...[at("data"), at("other")],
+    ]);
+    assert.match(merged.err, /other: weights": expected "[0-9a-f]{64}", as in \S+data, received/);
+  });
+});
+
 Deno.test("two runs do not work on one folder", async () => {
   await inFolder(async (at) => {
     const child = cliProcess(args(at("data"), "--batch-tokens", "1")).spawn();
@@ -114,6 +150,12 @@ Deno.test("shards put together are the samples of one run", async () => {
         ...parts.map((p) => at(p)),
       ]);
     assert.match((await merge("part-1", "part-3")).err, /expected shard 2\/3 once, received none/);
+    const fewer = from("fewer", "--shard", "2/3").map((arg) => arg === "20" ? "10" : arg);
+    assert.equal((await cli(fewer)).code, 0);
+    assert.match(
+      (await merge("part-1", "fewer", "part-3")).err,
+      /fewer: --max-samples": expected 20, as in \S+part-1, received 10/,
+    );
     const merged = await merge("part-3", "part-1", "part-2");
     assert.equal(merged.code, 0, merged.err);
     assert.match(merged.out, /^18 samples in /);

@@ -19,6 +19,8 @@ const VERSION = "2.0";
 export interface DataConfig {
   /** The verifier, as the user named it. */
   readonly targetModelPath: string;
+  /** Its weights' fingerprint, where one was taken. */
+  readonly weights?: string;
   /** Width of its residual stream. */
   readonly hiddenSize: number;
   /** Ids of the states kept, serving convention: id i enters layer i, id n leaves the last layer. */
@@ -89,6 +91,8 @@ export function formatDataConfig(config: DataConfig): string {
       tensor_parallel_size: config.tensorParallelSize ?? 1,
       gpu_memory_utilization: config.gpuMemoryUtilization ?? 0.8,
       hidden_size: hiddenSize,
+      // Not among upstream's fields, as some below: written only where they say something.
+      ...(config.weights === undefined ? {} : { weights_fingerprint: config.weights }),
     },
     data: {
       train_data_path: config.trainDataPath.length === 1 ? config.trainDataPath[0] : config.trainDataPath,
@@ -97,7 +101,6 @@ export function formatDataConfig(config: DataConfig): string {
       num_samples: config.numSamples ?? null,
       seed: config.seed,
       chat_template_note: "Uses tokenizer's built-in chat template",
-      // Not among upstream's fields: written only where they say something.
       ...(config.strictUpstream ? { strict_upstream: true } : {}),
       ...(config.turnDropout ? { turn_dropout: true } : {}),
       ...(config.assistantPattern === undefined ? {} : { assistant_pattern: config.assistantPattern }),
@@ -181,7 +184,7 @@ function configOf(value: unknown, path: string): DataConfig {
   const format = at(value, ["format", "schema", "hidden_states", "dtype"]);
   const dtype = typeof format === "string" ? /^list\[torch\.(\w+)\]$/.exec(format)?.[1] : undefined;
   const pattern = at(value, ["format", "file_pattern"]), gpu = at(value, ["reproducibility", "gpu"]);
-  const packed = at(value, ["format", "compression"]);
+  const packed = at(value, ["format", "compression"]), weights = at(value, ["model", "weights_fingerprint"]);
   const ending = typeof pattern === "string" ? /^data_\{idx\}\.(\w+)$/.exec(pattern)?.[1] : undefined;
   return {
     targetModelPath: field(value, ["model", "target_model_path"], path, "string"),
@@ -194,6 +197,7 @@ function configOf(value: unknown, path: string): DataConfig {
     ...(typeof data.num_samples === "number" ? { numSamples: data.num_samples } : {}),
     ...(dtype === undefined ? {} : { dtype }),
     ...(ending === undefined ? {} : { ending }),
+    ...(typeof weights === "string" ? { weights } : {}),
     ...(typeof packed === "string" ? { compress: packed } : {}),
     ...(typeof gpu === "string" ? { gpu } : {}),
     ...(data.strict_upstream === true ? { strictUpstream: true } : {}),

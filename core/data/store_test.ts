@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { testFolder } from "../formats/_test_folder.ts";
 import { golden } from "../../tests/golden.ts";
 import { writeLengths } from "./lengths.ts";
-import type { Sample } from "./sample.ts";
+import { type TorchInput, writeTorch } from "../formats/torch.ts";
+import { int64Tensor, type Sample } from "./sample.ts";
 import { openSampleStore, type SampleEnding } from "./store.ts";
 
 function sampleOf(tokens: number, layers = 4, width = 6): Sample {
@@ -48,6 +49,34 @@ Deno.test("upstream's samples read the same when written in the other format", a
       assert.deepEqual(await copy.read(index), sample, `${format} ${index}`);
     }
   }
+});
+
+Deno.test("samples of the older layout, its layers side by side, are the same samples", async () => {
+  await using folder = await testFolder();
+  const sample = sampleOf(5), width = 6, layers = sample.hidden.slice(0, -1), row = 2 * width;
+  const side = new Uint8Array(5 * layers.length * row);
+  for (let t = 0; t < 5; t++) {
+    layers.forEach(({ bytes }, i) =>
+      side.set(bytes.subarray(t * row, (t + 1) * row), (t * layers.length + i) * row)
+    );
+  }
+  const write = (columns: number, bytes: Uint8Array) =>
+    writeTorch(
+      folder.at("data_0.pt"),
+      new Map<string, TorchInput>([
+        ["input_ids", int64Tensor(sample.inputIds)],
+        ["loss_mask", int64Tensor(sample.lossMask)],
+        ["hidden_state", { shape: [5, columns], dtype: "bf16", bytes }],
+        ["target", sample.hidden.at(-1)!],
+      ]),
+    );
+  await write(3 * width, side);
+  const store = await openSampleStore(folder.path);
+  assert.deepEqual(await store.read(0), sample);
+  assert.deepEqual(await store.ids(0), sample.inputIds);
+  assert.deepEqual(await store.lengths(), new Map([[0, 5]]));
+  await write(width + 1, side.subarray(0, 5 * (width + 1) * 2));
+  await assert.rejects(store.read(0), { code: "E_FORMAT", message: /some layers of width 6/ });
 });
 
 Deno.test("lengths are those of the list, and of the sample where it lacks one", async () => {

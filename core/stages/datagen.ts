@@ -6,6 +6,7 @@
  */
 import { dirname, extname, join } from "node:path";
 import { type DataConfig, readDataConfig, writeDataConfig } from "../data/data_config.ts";
+import { weightsFingerprint } from "../data/fingerprint.ts";
 import { frequenciesBeside, writeFrequencies } from "../data/frequencies.ts";
 import { writeLengths } from "../data/lengths.ts";
 import { REJECTED_FILE, RejectedFile } from "../data/rejected_file.ts";
@@ -119,7 +120,8 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
   const store = await openSampleStore(outputDir, options.format ? { format: options.format } : {});
   const dtype = options.dtype ?? modelDtype(verifier.info.raw);
   const kept = keptLayers(options, layers);
-  const config = configOf(options, { hiddenSize: verifier.info.hiddenSize, layers: kept, dtype, store });
+  const weights = await weightsFingerprint(verifier.path), { hiddenSize } = verifier.info;
+  const config = configOf(options, { hiddenSize, weights, layers: kept, dtype, store });
   const files = filesOf(options, store), there = new Set(await store.list());
   if (there.size > 0) await checkSameData(outputDir, config);
   const tokenFreqPath = options.tokenFreqPath ??
@@ -130,7 +132,7 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
   await removeUnfinished(outputDir);
   await requireWritable(dirname(tokenFreqPath));
 
-  const perToken = kept.length * verifier.info.hiddenSize * BYTES[dtype] + 16;
+  const perToken = kept.length * hiddenSize * BYTES[dtype] + 16;
   const cost = await estimateCost(records, { perToken, there: there.size });
   const free = await freeSpace(outputDir);
   yield note(describeCost(cost, free));
@@ -302,12 +304,19 @@ function nothingUsable(options: DatagenOptions, records: Records, rejections: Re
 
 function configOf(
   options: DatagenOptions,
-  found: { hiddenSize: number; layers: readonly number[]; dtype: "bf16" | "f16" | "f32"; store: SampleStore },
+  found: {
+    readonly hiddenSize: number;
+    readonly weights: string;
+    readonly layers: readonly number[];
+    readonly dtype: "bf16" | "f16" | "f32";
+    readonly store: SampleStore;
+  },
 ): DataConfig {
   const { assistantPattern, command, compress = "none", gpuMemoryUtilization, hfCacheDir } = options;
   const { shard, tensorParallelSize } = options;
   return {
     targetModelPath: options.targetModelPath,
+    weights: found.weights,
     hiddenSize: found.hiddenSize,
     layers: found.layers,
     seqLength: options.seqLength ?? 2048,

@@ -1,5 +1,5 @@
 /** Shards of a data set put together: the folder that one run would have made. */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { type DataConfig, readDataConfig, writeDataConfig } from "../data/data_config.ts";
 import { frequenciesBeside, readFrequencies, writeFrequencies } from "../data/frequencies.ts";
 import { readLengths, writeLengths } from "../data/lengths.ts";
@@ -20,7 +20,10 @@ export interface MergeSamplesOptions {
   readonly folders: readonly string[];
   /** Where samples go. */
   readonly outputDir: string;
-  /** Where the sum of their token frequencies goes; `token_freq.pt`. */
+  /**
+   * Where the sum of their token frequencies goes; `token_freq.pt`. Not in the folder, where the Python system's trainer
+   * would take it for a sample.
+   */
   readonly tokenFreqPath?: string;
 }
 
@@ -43,6 +46,7 @@ interface Part {
 
 /** What must be the same in all parts. */
 const SAME = [
+  "weights",
   "layers",
   "hiddenSize",
   "seqLength",
@@ -53,6 +57,15 @@ const SAME = [
   "turnDropout",
   "assistantPattern",
 ] as const;
+
+/** What must be the same in the shards of one run: it says which conversations there are. */
+const SAME_IN_SHARDS = ["maxSamples", "trainDataPath"] as const;
+
+/** A setting to compare. Shards may be made on machines where data lies elsewhere: names of files count. */
+function setting(config: DataConfig, name: typeof SAME[number] | typeof SAME_IN_SHARDS[number]): string {
+  const value = name === "trainDataPath" ? config.trainDataPath.map((path) => basename(path)) : config[name];
+  return JSON.stringify(value) ?? "none";
+}
 
 /**
  * Puts folders together. Files are linked where the disk can, copied elsewhere; the parts stay as they are.
@@ -67,13 +80,14 @@ export async function* mergeSamples(
   const { outputDir } = options, parts = inOrder(await Promise.all(options.folders.map(openPart)));
   const first = parts[0]!.config;
   for (const { config, folder } of parts) {
-    const field = SAME.find((name) => JSON.stringify(config[name]) !== JSON.stringify(first[name]));
+    const names = first.shard === undefined ? SAME : [...SAME, ...SAME_IN_SHARDS];
+    // Not every folder says whose weights they were.
+    const told = names.filter((name) => name !== "weights" || (config.weights && first.weights));
+    const field = told.find((name) => setting(config, name) !== setting(first, name));
     if (field === undefined) continue;
     throw new ConfigError(
       `${folder}: ${field}`,
-      `expected ${JSON.stringify(first[field])}, as in ${parts[0]!.folder}, received ${
-        JSON.stringify(config[field])
-      }`,
+      `expected ${setting(first, field)}, as in ${parts[0]!.folder}, received ${setting(config, field)}`,
       { hint: "Merge shards of one run only" },
     );
   }
@@ -97,7 +111,7 @@ export async function* mergeSamples(
   await joinRejected(parts, outputDir);
   const tokenFreqPath = await joinFrequencies(
     parts,
-    options.tokenFreqPath ?? join(outputDir, "token_freq.pt"),
+    options.tokenFreqPath ?? "token_freq.pt",
   );
   await writeLengths(outputDir, lengths);
   const { shard: _, ...config } = first;

@@ -2,12 +2,6 @@
 /* eslint-disable */
 
 /**
- * Adds to `counts` how often each id stands where the mask is 1. Gives the index of the first such id outside, or −1; if
- * there is one, nothing was counted.
- */
-export function count_tokens(ids: Int32Array | number[], mask: Uint8Array | number[], counts: BigInt64Array): number;
-
-/**
  * Names of the kernels in the order of their numbers, joined by commas.
  */
 export function kernel_names(): string;
@@ -22,7 +16,6 @@ export type InitInput = RequestInfo | URL | Response | BufferSource | WebAssembl
 
 export interface InitOutput {
     readonly memory: WebAssembly.Memory;
-    readonly count_tokens: (a: number, b: number, c: number, d: number, e: number, f: number, g: any) => number;
     readonly dequantise: (a: number, b: number, c: number, d: number) => number;
     readonly kernel_names: () => [number, number];
     readonly memory_give: (a: number, b: number) => void;
@@ -32,8 +25,8 @@ export interface InitOutput {
     readonly pool_new: () => number;
     readonly select_vocabulary: (a: number, b: number, c: number, d: number, e: number) => [number, number];
     readonly __wbindgen_externrefs: WebAssembly.Table;
-    readonly __wbindgen_malloc: (a: number, b: number) => number;
     readonly __wbindgen_free: (a: number, b: number, c: number) => void;
+    readonly __wbindgen_malloc: (a: number, b: number) => number;
     readonly __wbindgen_start: () => void;
 }
 

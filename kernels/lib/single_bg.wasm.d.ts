@@ -1,7 +1,6 @@
 /* tslint:disable */
 /* eslint-disable */
 export const memory: WebAssembly.Memory;
-export const count_tokens: (a: number, b: number, c: number, d: number, e: number, f: number, g: any) => number;
 export const dequantise: (a: number, b: number, c: number, d: number) => number;
 export const kernel_names: () => [number, number];
 export const memory_give: (a: number, b: number) => void;
@@ -11,6 +10,6 @@ export const pool_launch: (a: number, b: number, c: number, d: number) => void;
 export const pool_new: () => number;
 export const select_vocabulary: (a: number, b: number, c: number, d: number, e: number) => [number, number];
 export const __wbindgen_externrefs: WebAssembly.Table;
-export const __wbindgen_malloc: (a: number, b: number) => number;
 export const __wbindgen_free: (a: number, b: number, c: number) => void;
+export const __wbindgen_malloc: (a: number, b: number) => number;
 export const __wbindgen_start: () => void;

@@ -2,12 +2,6 @@
 /* eslint-disable */
 
 /**
- * Adds to `counts` how often each id stands where the mask is 1. Gives the index of the first such id outside, or −1; if
- * there is one, nothing was counted.
- */
-export function count_tokens(ids: Int32Array | number[], mask: Uint8Array | number[], counts: BigInt64Array): number;
-
-/**
  * Names of the kernels in the order of their numbers, joined by commas.
  */
 export function kernel_names(): string;
@@ -21,7 +15,6 @@ export function select_vocabulary(ids: Int32Array | number[], counts: BigInt64Ar
 export type InitInput = RequestInfo | URL | Response | BufferSource | WebAssembly.Module;
 
 export interface InitOutput {
-    readonly count_tokens: (a: number, b: number, c: number, d: number, e: number, f: number, g: any) => number;
     readonly dequantise: (a: number, b: number, c: number, d: number) => number;
     readonly kernel_names: () => [number, number];
     readonly memory_give: (a: number, b: number) => void;
@@ -32,10 +25,10 @@ export interface InitOutput {
     readonly pool_launch: (a: number, b: number, c: number, d: number) => void;
     readonly pool_new: () => number;
     readonly select_vocabulary: (a: number, b: number, c: number, d: number, e: number) => [number, number];
-    readonly memory: WebAssembly.Memory;
     readonly __wbindgen_externrefs: WebAssembly.Table;
-    readonly __wbindgen_malloc: (a: number, b: number) => number;
     readonly __wbindgen_free: (a: number, b: number, c: number) => void;
+    readonly memory: WebAssembly.Memory;
+    readonly __wbindgen_malloc: (a: number, b: number) => number;
     readonly __wbindgen_thread_destroy: (a?: number, b?: number, c?: number) => void;
     readonly __wbindgen_start: (a: number) => void;
 }

@@ -1,33 +1,6 @@
 /* @ts-self-types="./threads.d.ts" */
 
 /**
- * Adds to `counts` how often each id stands where the mask is 1. Gives the index of the first such id outside, or −1; if
- * there is one, nothing was counted.
- * @param {Int32Array | number[]} ids
- * @param {Uint8Array | number[]} mask
- * @param {BigInt64Array} counts
- * @returns {number}
- */
-export function count_tokens(ids, mask, counts) {
-    let ptr0, len0, ptr1, len1, ptr2, len2;
-    try {
-        ptr0 = passArray32ToWasm0(ids, wasm.__wbindgen_malloc);
-        len0 = WASM_VECTOR_LEN;
-        ptr1 = passArray8ToWasm0(mask, wasm.__wbindgen_malloc);
-        len1 = WASM_VECTOR_LEN;
-        ptr2 = passArray64ToWasm0(counts, wasm.__wbindgen_malloc);
-        len2 = WASM_VECTOR_LEN;
-    } catch (e) {
-        if (ptr2) { wasm.__wbindgen_free(ptr2, len2 * 8, 8); }
-        if (ptr1) { wasm.__wbindgen_free(ptr1, len1 * 1, 1); }
-        if (ptr0) { wasm.__wbindgen_free(ptr0, len0 * 4, 4); }
-        throw e;
-    }
-    const ret = wasm.count_tokens(ptr0, len0, ptr1, len1, ptr2, len2, counts);
-    return ret;
-}
-
-/**
  * Names of the kernels in the order of their numbers, joined by commas.
  * @returns {string}
  */
@@ -73,9 +46,6 @@ export function select_vocabulary(ids, counts, draft) {
 function __wbg_get_imports(memory) {
     const import0 = {
         __proto__: null,
-        __wbg___wbindgen_copy_to_typed_array_680b191e71920dc1: function(arg0, arg1, arg2) {
-            new Uint8Array(arg2.buffer, arg2.byteOffset, arg2.byteLength).set(getArrayU8FromWasm0(arg0, arg1));
-        },
         __wbindgen_init_externref_table: function() {
             const table = wasm.__wbindgen_externrefs;
             table.set(0, undefined);
@@ -95,11 +65,6 @@ function __wbg_get_imports(memory) {
 function getArrayI32FromWasm0(ptr, len) {
     ptr = ptr >>> 0;
     return getInt32ArrayMemory0().subarray(ptr / 4, ptr / 4 + len);
-}
-
-function getArrayU8FromWasm0(ptr, len) {
-    ptr = ptr >>> 0;
-    return getUint8ArrayMemory0().subarray(ptr / 1, ptr / 1 + len);
 }
 
 let cachedBigUint64ArrayMemory0 = null;
@@ -149,13 +114,6 @@ function passArray32ToWasm0(arg, malloc) {
 function passArray64ToWasm0(arg, malloc) {
     const ptr = malloc(arg.length * 8, 8) >>> 0;
     getBigUint64ArrayMemory0().set(arg, ptr / 8);
-    WASM_VECTOR_LEN = arg.length;
-    return ptr;
-}
-
-function passArray8ToWasm0(arg, malloc) {
-    const ptr = malloc(arg.length * 1, 1) >>> 0;
-    getUint8ArrayMemory0().set(arg, ptr / 1);
     WASM_VECTOR_LEN = arg.length;
     return ptr;
 }
