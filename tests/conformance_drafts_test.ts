@@ -1,7 +1,6 @@
-/** The draft suite over each built-in plugin and the example of one, for the smallest golden verifier that is read. */
+/** The draft suite over each built-in plugin, for the smallest golden verifier that is read. */
 import type { DraftOptions, DraftPlugin } from "../core/plugin.ts";
 import { openVerifier } from "../core/verifier.ts";
-import lookup from "../examples/lookup_draft.ts";
 import { builtins } from "../plugins/mod.ts";
 import { draftConformance } from "./conformance/draft.ts";
 import { type Device, devices } from "./devices.ts";
@@ -122,5 +121,4 @@ for (const device of devices()) {
     const plugin = await registry.get("draft", name);
     for (const variant of OWN_VARIANTS[name] ?? VARIANTS) testDraft(plugin, variant, device);
   }
-  testDraft(lookup, { title: "without weights", options: {} }, device);
 }

@@ -1,35 +1,11 @@
 /** The project used from a URL: no import map, no checkout, an empty cache. */
 import assert from "node:assert/strict";
-import { extname, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { golden, goldenJson } from "./golden.ts";
+import { serveFolder } from "./serve_folder.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const TYPES: Readonly<Record<string, string>> = {
-  ".ts": "application/typescript",
-  ".js": "text/javascript",
-  ".wasm": "application/wasm",
-  ".wgsl": "text/plain",
-  ".json": "application/json",
-};
-
-/** Serves files of a folder, and nothing outside of it. */
-function serve(folder: string): { readonly url: string; stop(): Promise<void> } {
-  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, async (request) => {
-    const path = join(folder, decodeURIComponent(new URL(request.url).pathname));
-    if (!path.startsWith(folder)) return new Response(null, { status: 403 });
-    try {
-      const body = await Deno.readFile(path);
-      return new Response(body, {
-        headers: { "content-type": TYPES[extname(path)] ?? "application/octet-stream" },
-      });
-    } catch {
-      return new Response(null, { status: 404 });
-    }
-  });
-  return { url: `http://127.0.0.1:${server.addr.port}`, stop: () => server.shutdown() };
-}
-
 Deno.test("imported by URL it maps a vocabulary, loads a plugin from another URL and decodes", async () => {
   const { cases } = goldenJson<{ cases: { name: string; error?: string; target_vocab_size: number }[] }>(
     "vocab",
@@ -38,17 +14,17 @@ Deno.test("imported by URL it maps a vocabulary, loads a plugin from another URL
   const frequencies = cases.find((c) =>
     !c.error && c.target_vocab_size >= 64 && c.target_vocab_size <= 2048
   )!;
-  const outside = await Deno.makeTempDir(), project = serve(ROOT), stranger = serve(ROOT);
+  const outside = await Deno.makeTempDir(), project = serveFolder(ROOT), stranger = serveFolder(ROOT);
   try {
     const script = `
       import { createRuntime, decode, finish, openSpeculator, openVerifier, vocabMap, writeSpeculatorConfig } from "${project.url}/mod.ts";
       const [verifierFolder, frequencies] = Deno.args;
-      const runtime = await createRuntime({ device: "wasm", plugins: ["${stranger.url}/examples/lookup_draft.ts"] });
+      const runtime = await createRuntime({ device: "wasm", plugins: ["${stranger.url}/examples/ngram-plugin/mod.ts"] });
       const map = await finish(vocabMap({ tokenFreqPath: [frequencies], draftVocabSize: 32, targetVocabSize: 2048, outputPath: "vocab" }, runtime));
       using verifier = await openVerifier(verifierFolder, runtime);
       using backend = await runtime.openBackend();
       using model = await verifier.load(backend);
-      const plugin = await runtime.registry.get("draft", "lookup");
+      const plugin = await runtime.registry.get("draft", "ngram");
       await Deno.mkdir("speculator");
       await writeSpeculatorConfig("speculator", (await plugin.load()).configure(verifier.info, {}));
       using speculator = await openSpeculator("speculator", { registry: runtime.registry, verifier, model });

@@ -51,14 +51,20 @@ Examples:
       if (flags.json) return printJson(context, { folder: resolve(folder), kind, name, files: FILES });
       context.out.write(`Written: ${folder} (${FILES.join(", ")})\n`);
       if (flags.quiet) return;
-      const main = ROOT.protocol === "file:"
-        ? relative(Deno.cwd(), fileURLToPath(new URL("cli/main.ts", ROOT)))
-        : null;
-      const check = `deno run -A ${main ?? new URL("cli/main.ts", ROOT).href} plugins check`;
-      context.err.write(
-        `It works as it is. Try it:\n  deno test -A ${folder}\n  ${check} ./${join(folder, "mod.ts")}\n`,
-      );
+      const check = `deno run -A ${program()} plugins check ${here(join(folder, "mod.ts"))}`;
+      context.err.write(`It works as it is. Try it:\n  deno test -A ${folder}\n  ${check}\n`);
     });
+}
+
+/** The program as it is called from the working directory. */
+function program(): string {
+  const main = new URL("cli/main.ts", ROOT);
+  return main.protocol === "file:" ? relative(Deno.cwd(), fileURLToPath(main)) : main.href;
+}
+
+/** A path that is not taken for a name. */
+function here(path: string): string {
+  return /^(?:[./\\]|[A-Za-z]:)/.test(path) ? path : `./${path}`;
 }
 
 /** A file of the project as text, from wherever the project is run. */
