@@ -1,6 +1,7 @@
 /** The folder of a run's checkpoints: which is the newest, which stay, which is the best. */
 import { join } from "node:path";
 import { WriteError } from "../errors.ts";
+import { removeUnfinished } from "../files.ts";
 
 /** Ending of a checkpoint that is being written; a dot goes before its name. */
 export const PARTIAL_SUFFIX = ".partial";
@@ -29,11 +30,13 @@ export async function latestCheckpoint(folder: string): Promise<string | null> {
 }
 
 /**
- * Clears up what a run that was killed left: half-written folders go, one that was about to be replaced comes back.
+ * Clears up what a run that was killed left: half-written folders and files go, a folder that was about to be replaced
+ * comes back.
  *
  * @throws {WriteError} when that fails
  */
 export async function recoverCheckpoints(folder: string): Promise<void> {
+  await removeUnfinished(folder);
   await guarded(folder, async () => {
     const names = await entries(folder), there = new Set(names.map(({ name }) => name));
     for (const { name } of names) {
