@@ -9,7 +9,17 @@ import { SpeculatorsError } from "./errors.ts";
 interface Letter {
   readonly id: number;
   readonly body?: unknown;
-  readonly error?: { readonly code: string; readonly message: string; readonly hint?: string };
+  readonly error?: ToldError;
+}
+
+/** An error on its way to another thread, where its class and code would not get. */
+export interface ToldError {
+  /** Its code. */
+  readonly code: string;
+  /** Its message. */
+  readonly message: string;
+  /** What to do about it. */
+  readonly hint?: string;
 }
 
 /** What is sent, and which memory goes along instead of being copied. */
@@ -20,10 +30,25 @@ export interface Parcel {
   readonly transfer?: readonly ArrayBuffer[];
 }
 
-/** Whether a helper may be loaded: a local one is read by Deno only where reading is allowed. */
+/** Whether a helper may be loaded: a local one is read by Deno only where reading is allowed, another only where importing is. */
 export function mayLoadHelper(url: URL): boolean {
-  if (url.protocol !== "file:") return true;
-  return Deno.permissions.querySync({ name: "read", path: url }).state === "granted";
+  const { host, protocol } = url;
+  if (protocol === "file:") {
+    return Deno.permissions.querySync({ name: "read", path: url }).state === "granted";
+  }
+  if (!/^https?:$/.test(protocol)) return true;
+  return Deno.permissions.querySync({ name: "import", host }).state === "granted";
+}
+
+/** What another thread is told of an error. */
+export function tell(error: unknown): ToldError {
+  const { code = "E_UNKNOWN", message, hint } = error as Partial<SpeculatorsError> & Error;
+  return { code, message, ...(hint === undefined ? {} : { hint }) };
+}
+
+/** The error that another thread told of. */
+export function heard({ code, message, hint }: ToldError): SpeculatorsError {
+  return new SpeculatorsError(code, message, hint === undefined ? {} : { hint });
 }
 
 /** A helper, as its owner sees it. Questions may overlap; it answers them as it is done. */
@@ -40,7 +65,7 @@ export class Helper implements Disposable {
       const question = this.#open.get(id);
       this.#open.delete(id);
       if (error === undefined) question?.resolve(body);
-      else question?.reject(new SpeculatorsError(error.code, error.message, error.hint ? error : {}));
+      else question?.reject(heard(error));
     };
     this.#worker.onerror = (event) => {
       event.preventDefault();
@@ -54,6 +79,7 @@ export class Helper implements Disposable {
    * Asks, and waits for the answer.
    *
    * @throws {SpeculatorsError} what the helper threw
+   * @throws {Error} another one when there is no helper: its module could not be loaded, or failed
    */
   async ask<T>({ body, transfer = [] }: Parcel): Promise<T> {
     if (this.#failed !== undefined) throw this.#failed;
@@ -79,8 +105,7 @@ export function answerAsHelper<T>(work: (body: T) => Promise<Parcel>): void {
       const answer = await work(body as T);
       self.postMessage({ id, body: answer.body }, { transfer: [...answer.transfer ?? []] });
     } catch (error) {
-      const { code = "E_UNKNOWN", message, hint } = error as Partial<SpeculatorsError> & Error;
-      self.postMessage({ id, error: { code, message, ...(hint === undefined ? {} : { hint }) } });
+      self.postMessage({ id, error: tell(error) });
     }
   };
 }

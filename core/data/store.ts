@@ -92,6 +92,18 @@ export async function writeSample(sample: Sample, index: number, options: Sample
   await formatOf(ending).write(path, sample, { compress });
 }
 
+/**
+ * Reads a sample from its file.
+ *
+ * @throws {NotFoundError} when it is not there
+ * @throws {FormatError} when it is damaged
+ */
+export async function readSample(path: string): Promise<Sample> {
+  const sample = await formatOf(path.endsWith(".pt") ? "pt" : "safetensors").read(path);
+  checkSample(sample, path);
+  return sample;
+}
+
 /** How a store is opened. */
 export interface StoreOptions {
   /** Format of samples that are written; that of the samples already there, else `pt`, unless given. */
@@ -137,10 +149,7 @@ class FolderStore implements SampleStore {
   }
 
   async read(index: number): Promise<Sample> {
-    const path = this.path(index);
-    const sample = await formatOf(this.#there.get(index) ?? this.#ending).read(path);
-    checkSample(sample, path);
-    return sample;
+    return await readSample(this.path(index));
   }
 
   async ids(index: number): Promise<Int32Array | null> {

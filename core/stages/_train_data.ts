@@ -1,10 +1,11 @@
 /** What a run trains and validates on: listed, split and checked before anything is computed. */
 import { dirname, join, resolve } from "node:path";
 import { readDataConfig } from "../data/data_config.ts";
+import { readSampleFile } from "../data/make_batch.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { readJson } from "../files.ts";
 import type { VerifierInfo } from "../plugin.ts";
-import { readListed, type SampleList } from "./batches.ts";
+import { fileOf, type SampleList } from "./batches.ts";
 import type { PreparedDraft } from "./draft_setup.ts";
 import { listSamples, type OpenSampleList, splitList, takeStates } from "./samples.ts";
 import type { TrainOptions } from "./train_options.ts";
@@ -109,7 +110,7 @@ export async function fitTrainData(
 
 /** A folder's first sample must hold what the draft reads, or every later message would be about shapes. */
 async function checkWidths(draft: PreparedDraft, first: SampleList["items"][number]): Promise<void> {
-  const { hidden } = await readListed(first);
+  const { hidden } = await readSampleFile(fileOf(first));
   const wanted = draft.needs.layers.length + (draft.needs.last ? 1 : 0), width = draft.verifier.hiddenSize;
   if (hidden.length === wanted && hidden.every((layer) => layer.shape[1] === width)) return;
   throw new ConfigError(

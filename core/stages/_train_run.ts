@@ -1,10 +1,8 @@
 /** A training run at work: its epochs, their validation and checkpoints. */
 import { join } from "node:path";
 import type { PackedBatch } from "../data/batch.ts";
-import type { Noise } from "../data/noise.ts";
-import { PythonRandom } from "../data/random.ts";
-import type { Sample } from "../data/sample.ts";
-import { AbortedError, ConfigError, NumericError } from "../errors.ts";
+import type { BatchMaker } from "../data/make_batch.ts";
+import { AbortedError, NumericError } from "../errors.ts";
 import type { MetricsEvent, NoteEvent, StageEvent } from "../events.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Schedule } from "../schedule.ts";
@@ -41,6 +39,8 @@ export interface RunParts {
   readonly draft: PreparedDraft;
   /** The draft on its device. */
   readonly model: TrainModel;
+  /** Makes the batches. */
+  readonly maker: BatchMaker;
   /** Trained on. */
   readonly train: SampleList;
   /** Validated on. */
@@ -244,30 +244,13 @@ export class Run {
 
   /** @param epoch `null` for the held-out samples: one order, no noise */
   #batchOptions(epoch: number | null, from: number): BatchOptions {
-    const { draft, settings: { noiseStd, seed, totalSeqLen } } = this.#parts;
-    const check = (sample: Sample, path: string) => checkSample(draft, sample, path);
-    if (epoch === null || noiseStd === 0) return { totalSeqLen, epoch: epoch ?? 0, from, check };
+    const { draft: { verifier }, maker, settings: { noiseStd: std, seed, totalSeqLen } } = this.#parts;
+    const { hiddenSize, vocabSize } = verifier;
+    const common = { maker, totalSeqLen, from, verifier: { hiddenSize, vocabSize } };
+    if (epoch === null || std === 0) return { ...common, epoch: epoch ?? 0 };
     // It depends on where the batch is and on nothing before it: a run that was stopped sees what it would have seen.
-    const noise = (place: number): Noise => {
-      const random = new PythonRandom((BigInt(seed) << 64n) | (BigInt(epoch) << 32n) | BigInt(place));
-      return { kind: "uniform", std: noiseStd, random: () => random.float() };
-    };
-    return { totalSeqLen, epoch, from, check, noise };
-  }
-}
-
-/** @throws {ConfigError} when a sample is not of the draft's verifier */
-function checkSample(draft: PreparedDraft, { hidden, inputIds }: Sample, path: string): void {
-  const { hiddenSize, vocabSize } = draft.verifier, hint = "Make the samples with datagen for this verifier";
-  const width = hidden.find((layer) => layer.shape[1] !== hiddenSize)?.shape[1];
-  if (width !== undefined) {
-    throw new ConfigError(path, `expected states of width ${hiddenSize}, received ${width}`, { hint });
-  }
-  const id = inputIds.find((id) => id < 0 || id >= vocabSize);
-  if (id !== undefined) {
-    throw new ConfigError(path, `expected tokens of the verifier, below ${vocabSize}, received ${id}`, {
-      hint,
-    });
+    const first = (BigInt(seed) << 64n) | (BigInt(epoch) << 32n);
+    return { ...common, epoch, noise: (place) => ({ std, seed: first | BigInt(place) }) };
   }
 }
 

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { openBatchMaker } from "../data/make_batch.ts";
 import type { Stage } from "../events.ts";
 import { lockFolder } from "../folder_lock.ts";
 import { requireWritable } from "../folders.ts";
@@ -84,9 +85,10 @@ export async function* train(options: TrainOptions, runtime: Runtime): Stage<Tra
     });
     return options.resume === false ? await setAside(savePath) : null;
   };
+  using maker = openBatchMaker();
   backend.resetPeak();
   const run = new Run(
-    { options, settings, runtime, data, draft, model, train, validation, plan, begin },
+    { options, settings, runtime, data, draft, model, maker, train, validation, plan, begin },
     before,
     resumed,
   );
