@@ -114,8 +114,17 @@ export {
 } from "./core/stages/merge_samples.ts";
 export { evaluate, type EvaluateOptions, type EvaluateResult } from "./core/stages/evaluate.ts";
 export { type FileSettings, readEvaluationFile } from "./core/evaluation/config_file.ts";
+export { evaluateLog } from "./core/stages/evaluate_log.ts";
+export {
+  evaluateServer,
+  type EvaluateServerOptions,
+  type EvaluateServerResult,
+  type ServerSource,
+} from "./core/stages/evaluate_server.ts";
+export type { AskedSampling } from "./core/evaluation/served.ts";
+export type { SweepOptions } from "./core/evaluation/sweep.ts";
 export { writeComparison } from "./core/evaluation/compare.ts";
-export type { AcceptanceCounts, Compared, EvaluationFigures } from "./core/evaluation/figures.ts";
+export type { Compared, EvaluationFigures } from "./core/evaluation/figures.ts";
 export {
   type DataSetFigures,
   type EvaluationRun,

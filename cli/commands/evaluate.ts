@@ -1,6 +1,14 @@
 /** `evaluate`: acceptance and speed of a speculator on prompts. */
 import { basename } from "node:path";
-import { evaluate, type EvaluateOptions, evaluationRun, type Found, writeResults } from "../../mod.ts";
+import {
+  evaluate,
+  evaluateLog,
+  evaluateServer,
+  evaluationRun,
+  type Found,
+  type Runtime,
+  writeResults,
+} from "../../mod.ts";
 import type { Command } from "../_commander.ts";
 import { applySettings } from "../config_hook.ts";
 import {
@@ -13,15 +21,16 @@ import {
   sharedFlags,
 } from "../context.ts";
 import { type DraftingFlags, draftingFlags, draftingOptions } from "../drafting_flags.ts";
+import { evaluateServerFlags, type ServerFlags, serverOptions } from "../evaluate_server_flags.ts";
 import { printEvaluation } from "../evaluation_table.ts";
 import { decimal, given, whole } from "../numbers.ts";
 import { defineCompare } from "./evaluate_compare.ts";
 
-interface Flags extends SharedFlags, DraftingFlags {
+interface Flags extends SharedFlags, DraftingFlags, ServerFlags {
   readonly config?: string;
-  readonly base: string;
-  readonly speculator: string;
-  readonly dataset: string[];
+  readonly base?: string;
+  readonly speculator?: string;
+  readonly dataset?: string[];
   readonly maxTokens: number;
   readonly temperature: number;
   readonly topP?: number;
@@ -47,10 +56,13 @@ export function define(command: Command, context: Context): void {
       "conversations or prompts: a file, a folder, folder:file, organisation/name[:file.jsonl|:config:split]; each is " +
       "measured on its own",
     ],
-  ])
+  ], (name) => {
+    const { fromLog, endpoint } = command.opts();
+    return fromLog === undefined && (endpoint === undefined || name === "dataset");
+  })
     .description(
       "Decodes prompts with and without the speculator: how many proposed tokens are accepted at each position, how " +
-        "fast both are, and whether the texts are the same.",
+        "fast both are, and whether the texts are the same. With --engine, a server writes them and counts.",
     )
     .option(
       "-c, --config <file>",
@@ -70,7 +82,7 @@ export function define(command: Command, context: Context): void {
     .option("--top-k <k>", "how many tokens are sampled from", whole(1))
     .option("--seed <n>", "seed of sampling", whole(), 0)
     .optionsGroup("Drafting:");
-  sharedFlags(draftingFlags(command))
+  sharedFlags(evaluateServerFlags(draftingFlags(command)))
     .addHelpText(
       "after",
       `
@@ -80,43 +92,84 @@ Examples:
   deno run -A cli/main.ts evaluate -b M -s S -d prompts.jsonl --temperature 0.6 --top-p 0.95 --json
   deno run -A cli/main.ts evaluate -b M -s S -d math.jsonl -d code.jsonl -o out/evaluation
   deno run -A cli/main.ts evaluate -c qwen3-8b-eagle3.env -d organisation/benchmarks:qa.jsonl
+  deno run -A cli/main.ts evaluate --engine vllm --endpoint http://127.0.0.1:8000 -d qa.jsonl --concurrency 8
+  deno run -A cli/main.ts evaluate --engine vllm --launch --launch-plain -b M -s S -d qa.jsonl -o out/served
+  deno run -A cli/main.ts evaluate --engine vllm --endpoint http://127.0.0.1:8000 -d qa.jsonl --sweep-rate 1,2,4
+  deno run -A cli/main.ts evaluate --from-log vllm_server.log
   deno run -A cli/main.ts evaluate compare out/before out/after -o out/compared
 `,
     )
     .action(async (flags: Flags) => {
-      const { base, speculator, dataset: data } = flags;
-      const { maxTokens, temperature, topP, topK, seed, limit, concurrency } = flags;
-      const rest = given({ maxTokens, temperature, topP, topK, seed, limit, concurrency });
-      const options: EvaluateOptions = { base, speculator, data, ...rest, ...draftingOptions(flags) };
-      const found = await follow(evaluate(options, await runtimeFor(flags, context)), flags, context);
-      await conclude(found, {
-        flags,
-        context,
-        engine: "local",
-        settings: { data, ...rest, ...draftingOptions(flags) },
-      });
+      const runtime = await runtimeFor(flags, context);
+      const folder = flags.outputDir ?? (flags.launch ? `eval_results_${stamp()}` : null);
+      await conclude(await measured(flags, { runtime, context, folder }), { flags, context, folder });
     });
   defineCompare(command, context);
 }
 
+/** What an evaluation found, and by which engine and settings. */
+interface Measured {
+  readonly found: Found;
+  readonly engine: string;
+  readonly settings: Readonly<Record<string, unknown>>;
+}
+
+/** Evaluates where the flags say. */
+async function measured(
+  flags: Flags,
+  { runtime, context, folder }: {
+    readonly runtime: Runtime;
+    readonly context: Context;
+    readonly folder: string | null;
+  },
+): Promise<Measured> {
+  const { base = "", speculator = "", dataset: data = [], fromLog, engine } = flags;
+  if (fromLog !== undefined) {
+    const found = await evaluateLog(
+      { path: fromLog, engine: flags.engine === "local" ? "vllm" : engine },
+      runtime,
+    );
+    return { found, engine, settings: { fromLog } };
+  }
+  const { maxTokens, temperature, topP, topK, seed, limit, concurrency } = flags;
+  const rest = given({ maxTokens, temperature, topP, topK, seed, limit, concurrency });
+  const settings = { data, ...rest, ...draftingOptions(flags) };
+  const { acceptanceCounts } = await runtime.registry.get("engine", engine);
+  if (!acceptanceCounts && flags.endpoint === undefined && !flags.launch) {
+    const options = { base, speculator, data, ...rest, ...draftingOptions(flags) };
+    return { found: await follow(evaluate(options, runtime), flags, context), engine, settings };
+  }
+  const asked = serverOptions(flags, folder ?? ".");
+  if (flags.launch && folder !== null) await Deno.mkdir(folder, { recursive: true });
+  const found = await follow(evaluateServer({ ...asked, data, ...rest }, runtime), flags, context);
+  const { apiKey: _, ...told } = asked;
+  return { found, engine, settings: { ...settings, ...told } };
+}
+
 /** Prints what was found, and writes it where that is asked for. */
 async function conclude(
-  found: Found,
-  about: {
+  { found, engine, settings }: Measured,
+  { flags, context, folder }: {
     readonly flags: Flags;
     readonly context: Context;
-    readonly engine: string;
-    readonly settings: Readonly<Record<string, unknown>>;
+    readonly folder: string | null;
   },
 ): Promise<void> {
-  const { flags, context, engine, settings } = about, { base = null, speculator = null, outputDir } = flags;
+  const { base = null, speculator = null } = flags;
   if (flags.json) printJson(context, found);
-  else printEvaluation(context.out, found);
-  if (outputDir === undefined) return;
+  else printEvaluation(context.out, found, { sampled: flags.temperature > 0 });
+  if (folder === null) return;
   const name = flags.name ?? basename(speculator ?? base ?? engine);
   const paths = await writeResults(
-    outputDir,
+    folder,
     evaluationRun(found, { name, engine, base, speculator, settings }),
   );
   if (!flags.json && !flags.quiet) context.err.write(paths.map((path) => `wrote ${path}\n`).join(""));
+}
+
+/** The time as upstream puts it into a folder's name. */
+function stamp(): string {
+  const now = new Date(), two = (n: number) => String(n).padStart(2, "0");
+  return `${now.getFullYear()}${two(now.getMonth() + 1)}${two(now.getDate())}_` +
+    `${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}`;
 }

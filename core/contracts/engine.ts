@@ -12,6 +12,71 @@ export interface EnginePlugin extends PluginHeader<"engine"> {
   open(options: EngineOptions): Promise<Engine>;
   /** The command line, a word each, that starts the server it asks; absent where there is none. */
   serveCommand?(options: ServeOptions): Promise<readonly string[]>;
+  /**
+   * What the server at an address has counted of its draft since it began; `null` where it has no draft. An engine without it
+   * asks no server: it is measured by decoding here.
+   *
+   * @throws {EndpointError} when the server does not say
+   */
+  acceptanceCounts?(
+    endpoint: string,
+    options: { readonly signal?: AbortSignal; readonly apiKey?: string },
+  ): Promise<AcceptanceCounts | null>;
+  /** The command line, a word each, that starts a server with a draft, or without one, to be measured. */
+  draftCommand?(options: DraftServeOptions): Promise<readonly string[]>;
+  /** What a log of its server says of acceptance; `null` where it says nothing. */
+  readLog?(text: string): Promise<LoggedAcceptance | null>;
+}
+
+/** Acceptance as a server counts it. */
+export interface AcceptanceCounts {
+  /** Passes of the verifier that checked a proposal. */
+  readonly rounds: number;
+  /** Tokens proposed. */
+  readonly drafted: number;
+  /** Proposed tokens that were accepted. */
+  readonly accepted: number;
+  /** Rounds that accepted each position. */
+  readonly perPosition: readonly number[];
+}
+
+/** Acceptance as a log tells it: rates of spans of time. */
+export interface LoggedAcceptance {
+  /** Spans. */
+  readonly spans: number;
+  /** Tokens proposed in all of them. */
+  readonly drafted: number;
+  /** Tokens accepted; `null` where the log does not say. */
+  readonly accepted: number | null;
+  /** Rate of each position, the spans weighted by the tokens that were proposed in them. */
+  readonly weighted: readonly number[];
+}
+
+/** How a server with a draft is started. */
+export interface DraftServeOptions {
+  /** Folder or hub name of the verifier. */
+  readonly model: string;
+  /** The draft; none for the verifier alone. */
+  readonly draft?: {
+    /** Folder or hub name of the speculator. */
+    readonly model: string;
+    /** Tokens proposed a round. */
+    readonly numSpecTokens: number;
+    /** The server's name for its kind. */
+    readonly method: string;
+  };
+  /** Address that it listens at. */
+  readonly host: string;
+  /** Port that it listens at. */
+  readonly port: number;
+  /** Most tokens of a prompt and its answer; the server's own choice when absent. */
+  readonly maxModelLen?: number;
+  /** Devices that share each layer; the server's own choice when absent. */
+  readonly tensorParallelSize?: number;
+  /** Share of a device's memory that is taken; the server's own choice when absent. */
+  readonly gpuMemoryUtilization?: number;
+  /** Further flags of the server, handed on as they are. */
+  readonly flags?: readonly string[];
 }
 
 /** How the server of an engine is started. */

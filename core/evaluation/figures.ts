@@ -4,6 +4,7 @@
  * @module
  */
 import { Acceptance, type AcceptanceRates } from "../decode/acceptance.ts";
+import type { AcceptanceCounts } from "../plugin.ts";
 import { type Percentiles, percentiles } from "../load/summary.ts";
 
 /** Some number without the draft and with it; `null` where it was not measured. */
@@ -54,18 +55,6 @@ export interface TimedText {
   readonly firstMs: number;
   /** Milliseconds until the last. */
   readonly totalMs: number;
-}
-
-/** Acceptance as a server counts it. */
-export interface AcceptanceCounts {
-  /** Passes of the verifier that checked a proposal. */
-  readonly rounds: number;
-  /** Tokens proposed. */
-  readonly drafted: number;
-  /** Proposed tokens that were accepted. */
-  readonly accepted: number;
-  /** Rounds that accepted each position. */
-  readonly perPosition: readonly number[];
 }
 
 /** Which of the two. */

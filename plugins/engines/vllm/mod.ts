@@ -9,6 +9,10 @@ const plugin: EnginePlugin = definePlugin({
   capabilities: { capture: true, generate: true },
   open: async (options) => (await import("./engine.ts")).openVllmEngine(options),
   serveCommand: async (options) => (await import("./command.ts")).vllmCommand(options),
+  acceptanceCounts: async (endpoint, options) =>
+    (await import("./acceptance.ts")).acceptanceCounts(endpoint, options),
+  draftCommand: async (options) => (await import("./draft_command.ts")).draftCommand(options),
+  readLog: async (text) => (await import("./acceptance.ts")).acceptanceOfLog(text),
 });
 
 export default plugin;
