@@ -23,6 +23,7 @@ const GROUPS: Readonly<Record<string, () => Promise<Row[]>>> = {
   ],
   data: async () => await (await import("./data.ts")).dataRows(),
   smollm2: async () => await (await import("./smollm2.ts")).smollm2Rows(),
+  serve: async () => await (await import("./serve.ts")).serveRows(),
   convert: async () => await (await import("./convert.ts")).convertRows(),
   drafts: async () => await (await import("./drafts.ts")).draftRows(),
 };
