@@ -25,6 +25,8 @@ export interface DataConfig {
   readonly hiddenSize: number;
   /** Ids of the states kept, serving convention: id i enters layer i, id n leaves the last layer. */
   readonly layers: readonly number[];
+  /** Whether the file counted what leaves a layer; then `layers` is one higher than what it says. */
+  readonly countedLeaving?: boolean;
   /** Most tokens of a sample. */
   readonly seqLength: number;
   /** Seed of the order. */
@@ -190,6 +192,7 @@ function configOf(value: unknown, path: string): DataConfig {
     targetModelPath: field(value, ["model", "target_model_path"], path, "string"),
     hiddenSize: field(value, ["model", "hidden_size"], path, "number"),
     layers: ours ? ids : [...new Set(ids as number[])].sort((a, b) => a - b).map((id) => id + 1),
+    ...(ours ? {} : { countedLeaving: true }),
     seqLength: field(value, ["data", "seq_length"], path, "number"),
     seed: field(value, ["data", "seed"], path, "number"),
     maxSamples: typeof data.max_samples === "number" ? data.max_samples : null,

@@ -47,6 +47,7 @@ Deno.test("upstream's layer ids are read counted + 1, ours as they are", async (
     const value = JSON.parse(await Deno.readTextFile(join(folder, "data_config.json")));
     const read = await readDataConfig(folder);
     assert.deepEqual(read?.layers, value.hidden_states.layer_ids.map((id: number) => id + 1), folder);
+    assert.equal(read?.countedLeaving, true);
   }
   await using folder = await testFolder();
   const config = {
@@ -61,6 +62,7 @@ Deno.test("upstream's layer ids are read counted + 1, ours as they are", async (
   await writeDataConfig(folder.path, config);
   const read = await readDataConfig(folder.path);
   assert.deepEqual(read?.layers, config.layers);
+  assert.equal(read?.countedLeaving, undefined);
   assert.deepEqual(read?.trainDataPath, config.trainDataPath);
 });
 

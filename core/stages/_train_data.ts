@@ -99,6 +99,13 @@ export async function fitTrainData(
       seen.add(folder);
       const warning = await otherVerifier(folder, draft.verifier, verifierFolder);
       if (warning) warnings.push(warning);
+      const config = await readDataConfig(folder);
+      if (config?.countedLeaving) {
+        warnings.push(
+          `the samples in ${folder} are of an older kind that counts what leaves a layer: ` +
+            `their states are taken for ${config.layers.join(", ")}, one higher than its file says`,
+        );
+      }
       await checkWidths(draft, item).catch((error) => {
         // A corrupt file is counted when it is its turn.
         if (!(error instanceof FormatError)) throw error;
