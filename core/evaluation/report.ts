@@ -1,15 +1,10 @@
 /** The report of one evaluation, or of several side by side. */
-import type { Chart, NumberFormat, Report, ReportSection, ReportTable, Series } from "../report/chart.ts";
+import type { Chart, NumberFormat, Report, ReportSection, Series } from "../report/chart.ts";
 import { chartKit } from "../report/draw.ts";
 import type { Percentiles } from "../load/summary.ts";
 import type { EvaluationFigures, Side } from "./figures.ts";
-import type { DataSetFigures, EvaluationRun, SweepPoint } from "./results.ts";
-
-/** What is shown side by side: the data sets of one run, or several runs. */
-interface Subject {
-  readonly name: string;
-  readonly figures: EvaluationFigures;
-}
+import { evaluationTables, type Subject, withAll } from "./report_tables.ts";
+import type { EvaluationRun, SweepPoint } from "./results.ts";
 
 /** The report. Of one run the data sets are compared, of several ones the runs. */
 export function evaluationReport(runs: readonly EvaluationRun[]): Report {
@@ -27,7 +22,7 @@ export function evaluationReport(runs: readonly EvaluationRun[]): Report {
     sections: [acceptance(runs, one), speed(runs, one), sweep(runs)].filter(({ charts }) =>
       charts.length > 0
     ),
-    tables: tables(runs, one),
+    tables: evaluationTables(runs),
     details: runs.map(({ name, engine, base, speculator, settings, created }) => ({
       title: one ? "Settings" : `Settings of ${name}`,
       entries: Object.entries({ created, engine, base, speculator, ...settings })
@@ -60,6 +55,7 @@ function acceptance(runs: readonly EvaluationRun[], one: EvaluationRun | null): 
     bars({ title, note, xLabel: "position", format: "percent", categories: positions }, {
       series: subjects.map(({ name, figures }) => [name, positions.map((_, i) => of(figures)[i] ?? null)]),
     });
+  const several = runs.length > 1 || subjects.length > 1;
   return {
     title: "Acceptance",
     charts: [
@@ -73,11 +69,13 @@ function acceptance(runs: readonly EvaluationRun[], one: EvaluationRun | null): 
         "Of the rounds that accepted the position before, those that accepted this one.",
         (figures) => figures.conditional_acceptance,
       ),
-      byDataSet(runs, {
-        title: "Mean accepted length",
-        note: "Tokens gained by a pass of the verifier: 1 + accepted / rounds.",
-        of: (figures) => figures.rounds === 0 ? null : figures.mean_accepted_length,
-      }),
+      ...(several
+        ? [byDataSet(runs, {
+          title: "Mean accepted length",
+          note: "Tokens gained by a pass of the verifier: 1 + accepted / rounds.",
+          of: (figures) => figures.rounds === 0 ? null : figures.mean_accepted_length,
+        })]
+        : []),
     ],
   };
 }
@@ -220,46 +218,6 @@ function hasValues({ series }: Chart): boolean {
 
 function subjectsOf(runs: readonly EvaluationRun[], one: EvaluationRun | null): Subject[] {
   return one ? withAll(one) : runs.map(({ name, all }) => ({ name, figures: all }));
-}
-
-/** The data sets of a run, and all together where they are several. */
-function withAll({ data_sets, all }: EvaluationRun): Subject[] {
-  const sets = data_sets.map((figures: DataSetFigures) => ({ name: figures.name, figures }));
-  return sets.length === 1 ? sets : [...sets, { name: "all", figures: all }];
-}
-
-function tables(runs: readonly EvaluationRun[], one: EvaluationRun | null): ReportTable[] {
-  const ms = (times: Percentiles | null) => times?.p50 === null || !times ? "–" : times.p50.toFixed(2);
-  const head = [
-    ...(one ? [] : ["run"]),
-    ...[
-      "data set",
-      "prompts",
-      "rounds",
-      "proposed",
-      "accepted",
-      "mean accepted length",
-      "acceptance per position",
-    ],
-    ...["tokens/s without", "tokens/s with", "speed-up", "ms a token without", "ms a token with"],
-    "ms to first token with",
-  ];
-  const rows = runs.flatMap((run) =>
-    withAll(run).map(({ name, figures }) => [
-      ...(one ? [] : [run.name]),
-      name,
-      ...[figures.prompts, figures.rounds, figures.drafted, figures.accepted].map(String),
-      figures.mean_accepted_length.toFixed(3),
-      figures.acceptance_per_position.map((rate) => rate.toFixed(3)).join(" / ") || "–",
-      figures.tokens_per_second.plain?.toFixed(1) ?? "–",
-      figures.tokens_per_second.speculative?.toFixed(1) ?? "–",
-      figures.speed_up === null ? "–" : `${figures.speed_up.toFixed(2)} ×`,
-      ms(figures.time_per_token_ms.plain),
-      ms(figures.time_per_token_ms.speculative),
-      ms(figures.time_to_first_token_ms.speculative),
-    ])
-  );
-  return [{ title: "Figures", head, rows }];
 }
 
 function seconds(milliseconds: number | null | undefined): number | null {
