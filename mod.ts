@@ -22,6 +22,7 @@
  *
  * @module
  */
+import type { PluginLock } from "./core/plugin_pins.ts";
 import type { Runtime } from "./core/runtime.ts";
 
 // Contracts: plugins, events, compute, errors.
@@ -35,6 +36,7 @@ export type { FileSpec, RowRange } from "./core/formats/source.ts";
 export type { AdamWStep, OptimizerOps } from "./core/optim.ts";
 export { createRegistry, type PluginEntry, type Registry } from "./core/registry.ts";
 export type { ImportOptions } from "./core/plugin_import.ts";
+export type { PluginLock } from "./core/plugin_pins.ts";
 export type { CoreOps, Runtime } from "./core/runtime.ts";
 export type { CastOps, ComputeDType } from "./core/compute_dtype.ts";
 export type { Part, TapeOps } from "./core/tape.ts";
@@ -173,6 +175,8 @@ export interface RuntimeOptions {
   readonly device?: "auto" | "webgpu" | "wasm";
   /** Paths or URLs of modules with further plugins. */
   readonly plugins?: readonly string[];
+  /** Where plugins from an address are pinned; nowhere when absent. */
+  readonly pluginLock?: PluginLock;
   /** Asks stages to stop. */
   readonly signal?: AbortSignal;
 }
@@ -190,7 +194,8 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     import("./kernels/ops/mod.ts"),
   ]);
   let registry = plugins.builtins();
-  for (const specifier of options.plugins ?? []) registry = await registry.import(specifier);
+  const importing = options.pluginLock ? { lock: options.pluginLock } : {};
+  for (const specifier of options.plugins ?? []) registry = await registry.import(specifier, importing);
   const { device = "auto" } = options;
   let chosen: Promise<"webgpu" | "wasm"> | undefined; // looked for once, however many stages compute
   const kind = async () => await (chosen ??= kernels.probe().then((found) => found.chosen));

@@ -1,5 +1,5 @@
 /** What commands share: where they write, how they are stopped, the flags that all of them take. */
-import { createRuntime, finish, type Runtime, type Stage } from "../mod.ts";
+import { createRuntime, finish, type PluginLock, type Runtime, type Stage } from "../mod.ts";
 import { type Command, CommanderError, Option } from "./_commander.ts";
 import { type Output, prettyJson, Progress, style } from "./ui.ts";
 
@@ -25,6 +25,8 @@ export interface SharedFlags {
   readonly device: "auto" | "webgpu" | "wasm";
   /** Modules with further plugins. */
   readonly plugin?: readonly string[];
+  /** Take no plugin from an address that is not pinned. */
+  readonly frozen?: boolean;
   /** Print one JSON object instead of a table. */
   readonly json?: boolean;
   /** Show no progress. */
@@ -73,6 +75,7 @@ export function sharedFlags(command: Command): Command {
       "module with a further plugin; may be given again for another one",
       (value: string, before: string[] | undefined) => [...before ?? [], value],
     )
+    .option("--frozen", `refuse plugins from a URL that ${LOCK_FILE} does not know`)
     .option("--json", "print one JSON object")
     .option("--quiet", "show no progress")
     .option("--verbose", "show where an error happened")
@@ -81,7 +84,22 @@ export function sharedFlags(command: Command): Command {
 
 /** Puts the runtime of a command together. */
 export function runtimeFor(flags: SharedFlags, context: Context): Promise<Runtime> {
-  return createRuntime({ device: flags.device, plugins: flags.plugin ?? [], signal: context.signal });
+  return createRuntime({
+    device: flags.device,
+    plugins: flags.plugin ?? [],
+    pluginLock: pluginLock(flags, context),
+    signal: context.signal,
+  });
+}
+
+/** Hashes of plugins that come from a URL, in the working directory. */
+const LOCK_FILE = "speculators.lock.json";
+
+/** Where plugins from a URL are pinned. */
+export function pluginLock(flags: Pick<SharedFlags, "frozen" | "quiet">, { err }: Context): PluginLock {
+  const onNote = (message: string) =>
+    void (flags.quiet || err.write(`${style(err, "cyan", "note")}: ${message}\n`));
+  return { path: LOCK_FILE, frozen: flags.frozen ?? false, onNote };
 }
 
 /** Runs a stage and shows its events; `quiet` leaves warnings and text, `json` leaves no text. */

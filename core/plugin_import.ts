@@ -5,19 +5,23 @@
  */
 import { isAbsolute, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { PluginError } from "./errors.ts";
+import { PluginError, SpeculatorsError } from "./errors.ts";
+import { checkPins, type PluginLock } from "./plugin_pins.ts";
 
 /** How a specifier is read. */
 export interface ImportOptions {
   /** Folder, or `file:` URL of a folder, that a relative path starts from; the working directory when absent. */
   readonly base?: string | URL;
+  /** Where modules from an address are pinned; nowhere when absent. */
+  readonly lock?: PluginLock;
 }
 
 /**
  * The default export of a module and the address it came from.
  *
  * @param specifier `./path`, `../path`, `/path`, `file:`, `https:`, `http:` or `npm:`
- * @throws {PluginError} when the specifier is none of those, or the module cannot be imported or has no default export
+ * @throws {PluginError} when the specifier is none of those, the module cannot be imported, has no default export, or is
+ * not what it was when it was pinned
  */
 export async function importDefault(
   specifier: string,
@@ -26,8 +30,10 @@ export async function importDefault(
   const url = address(specifier, options.base);
   let module: { readonly default?: unknown };
   try {
+    if (options.lock) await checkPins(url, options.lock);
     module = await import(url);
   } catch (cause) {
+    if (cause instanceof SpeculatorsError) throw cause;
     const hint = importHint(cause, url);
     throw new PluginError(specifier, `expected its module to load, received ${message(cause)}`, {
       cause,

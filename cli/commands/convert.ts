@@ -1,7 +1,7 @@
 /** `convert`: published drafts to the speculators format, and back. */
 import { convert, type ConvertOptions, type ConvertResult, createRuntime } from "../../mod.ts";
 import { type Command, CommanderError, InvalidArgumentError, Option } from "../_commander.ts";
-import { type Context, follow, printJson, type SharedFlags, sharedFlags } from "../context.ts";
+import { type Context, follow, pluginLock, printJson, type SharedFlags, sharedFlags } from "../context.ts";
 import { byteCount, given, whole } from "../numbers.ts";
 import { size, style } from "../ui.ts";
 
@@ -83,7 +83,12 @@ Examples:
     .action(async (model: string, flags: Flags) => {
       requireFlags(flags);
       const device = flags.validateDevice ?? flags.device;
-      const runtime = await createRuntime({ device, plugins: flags.plugin ?? [], signal: context.signal });
+      const runtime = await createRuntime({
+        device,
+        plugins: flags.plugin ?? [],
+        pluginLock: pluginLock(flags, context),
+        signal: context.signal,
+      });
       const result = await follow(convert(optionsOf(model, flags), runtime), flags, context);
       if (flags.json) return printJson(context, result);
       print(context, result);

@@ -1,8 +1,8 @@
 /** `plugins check`: whether a plugin is as it must be, and the suite of its kind on it. */
 import { PluginError, SpeculatorsError } from "../../core/errors.ts";
-import { createRegistry, type Plugin } from "../../mod.ts";
+import { createRegistry, type Plugin, type PluginLock } from "../../mod.ts";
 import type { Command } from "../_commander.ts";
-import { type Context, printJson, type SharedFlags, sharedFlags } from "../context.ts";
+import { type Context, pluginLock, printJson, type SharedFlags, sharedFlags } from "../context.ts";
 import { given } from "../numbers.ts";
 import { style } from "../ui.ts";
 
@@ -46,7 +46,7 @@ Examples:
 `,
     )
     .action(async (path: string, flags: Flags) => {
-      const plugins = await pluginsOf(path);
+      const plugins = await pluginsOf(path, pluginLock(flags, context));
       const checked = [];
       for (const plugin of plugins) checked.push(await check(plugin, flags, context));
       const failed = checked.flatMap(({ findings }) =>
@@ -61,8 +61,8 @@ Examples:
 }
 
 /** The plugins of a module, checked as they are when they come in with `--plugin`. */
-async function pluginsOf(path: string): Promise<Plugin[]> {
-  const registry = await createRegistry().import(path);
+async function pluginsOf(path: string, lock: PluginLock): Promise<Plugin[]> {
+  const registry = await createRegistry().import(path, { lock });
   return await Promise.all(
     registry.list().map(({ kind, name }) => registry.get(kind, name) as Promise<Plugin>),
   );
