@@ -21,6 +21,7 @@ export type * from "./contracts/logger.ts";
 export type * from "./contracts/loss.ts";
 export type * from "./contracts/shared.ts";
 export type * from "./contracts/verifier.ts";
+export type { Raster } from "./images/raster.ts";
 export type { TensorSource } from "./formats/source.ts";
 
 /** Any plugin. */

@@ -17,6 +17,7 @@ interface Flags extends SharedFlags, DraftingFlags {
   readonly verifierNameOrPath: string;
   readonly speculator?: string;
   readonly prompt: string;
+  readonly image?: readonly string[];
   readonly raw?: boolean;
   readonly maxTokens: number;
   readonly temperature: number;
@@ -35,6 +36,11 @@ export function define(command: Command, context: Context): void {
       "Writes an answer to standard output as it comes; with a speculator the same answer comes sooner.",
     )
     .option("-s, --speculator <folder>", "the speculator; plain decoding without one")
+    .option(
+      "--image <file>",
+      "a PNG or JPEG image that stands before the message, or a data: URL; may be repeated",
+      (file: string, files: readonly string[] = []) => [...files, file],
+    )
     .option("--raw", "take the prompt as it is, without the chat template")
     .option("--max-tokens <n>", "most tokens written", whole(1), 128)
     .option("--temperature <t>", "0 is greedy", decimal(0), 0)
@@ -55,6 +61,7 @@ Examples:
         verifierNameOrPath,
         prompt,
         speculator,
+        image: images,
         raw,
         maxTokens,
         temperature,
@@ -62,7 +69,7 @@ Examples:
         topK,
         seed,
       } = flags;
-      const rest = given({ speculator, raw, maxTokens, temperature, topP, topK, seed });
+      const rest = given({ speculator, images, raw, maxTokens, temperature, topP, topK, seed });
       const options: GenerateOptions = { verifierNameOrPath, prompt, ...rest, ...draftingOptions(flags) };
       let began = false;
       const out = { ...context.out, write: (text: string) => (began = true, context.out.write(text)) };

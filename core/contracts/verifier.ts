@@ -1,4 +1,5 @@
 /** The contract of a verifier: an architecture of the model that is sped up. */
+import type { Raster } from "../images/raster.ts";
 import type { Backend, Tensor } from "../tensor.ts";
 import type { PluginHeader } from "./header.ts";
 import type { TensorInfo, VerifierInfo } from "./shared.ts";
@@ -50,6 +51,22 @@ export interface ImagePatches {
   readonly pixels: Float32Array;
   /** Patches along time, height and width. */
   readonly grid: readonly [frames: number, height: number, width: number];
+}
+
+/** How an architecture takes images. */
+export interface ImageReader {
+  /** The token that stands for an image: chat templates write it once an image, a prompt has it once a row. */
+  readonly token: number;
+  /** Rows that an image takes. */
+  rows(image: ImagePatches): number;
+  /**
+   * Makes patches of pixels.
+   *
+   * @param config what the model's `preprocessor_config.json` says; empty without one
+   * @throws {ConfigError} when a field of it cannot be used
+   * @throws {ShapeError} when the image cannot be brought to a size that the model takes
+   */
+  prepare(image: Raster, config: Readonly<Record<string, unknown>>): ImagePatches;
 }
 
 /** What a forward pass is asked for. */
@@ -114,6 +131,8 @@ export interface VerifierArchitecture {
   tensors(info: VerifierInfo): readonly TensorInfo[];
   /** Names of the tensors a draft may share; `head` is the embedding's where they are tied. */
   roles(info: VerifierInfo): { readonly embed: string; readonly head: string; readonly norm: string };
+  /** How it takes images; absent, or `null`, where it reads text only. */
+  images?(info: VerifierInfo): ImageReader | null;
   /** Builds the model from its tensors, which it then owns. */
   model(
     info: VerifierInfo,

@@ -1,5 +1,5 @@
 /** What decoding is asked for, and what it gives. */
-import type { Proposer } from "../plugin.ts";
+import type { ImagePatches, Proposer } from "../plugin.ts";
 import type { CoreOps } from "../runtime.ts";
 import type { TokenLogprobs } from "./logprobs.ts";
 import type { Sampling, Uniform } from "./sampling.ts";
@@ -26,6 +26,10 @@ export interface SequenceOptions {
   readonly uniform?: Uniform;
   /** Tokens that end the text (and are part of it); the verifier's when absent. */
   readonly eosTokenIds?: readonly number[];
+  /**
+   * Images of the prompt, in the order of their tokens, of which each has as many as rows. The prompt is read in one pass, then.
+   */
+  readonly images?: readonly ImagePatches[];
   /** Say how likely each token was, beside this many of the most likely ones; nothing when absent. */
   readonly logprobs?: number;
 }

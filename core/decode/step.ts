@@ -5,7 +5,7 @@
  * @module
  */
 import { PluginError, type SpeculatorsError } from "../errors.ts";
-import type { SequenceRows, VerifierModel } from "../plugin.ts";
+import type { ImagePatches, SequenceRows, VerifierModel } from "../plugin.ts";
 import type { Tensor, TypedArray } from "../tensor.ts";
 import { accept, levels } from "./accept.ts";
 import type { DecodeRound, LoopOptions } from "./options.ts";
@@ -23,6 +23,7 @@ interface Rows {
   readonly counts: readonly number[];
   readonly logits: readonly ("all" | "last" | "none")[];
   readonly parents?: readonly number[];
+  readonly images?: readonly ImagePatches[];
 }
 
 /** Steps of sequences over one verifier and one draft. */
@@ -39,15 +40,18 @@ export class Stepper {
   /** Reads the next part of each prompt; those that are read to their end get their first token. */
   async prefill(sequences: readonly Sequence[]): Promise<Outcome[]> {
     const { prefillRows = 512 } = this.#options;
-    const parts = sequences.map((one) =>
-      one.history(one.promptLength).slice(one.read, one.read + prefillRows)
-    );
+    const images = sequences.flatMap((one) => one.options.images ?? []);
+    const parts = sequences.map((one) => {
+      const most = one.options.images?.length ? one.promptLength : prefillRows;
+      return one.history(one.promptLength).slice(one.read, one.read + most);
+    });
     const lasts = sequences.map((one, i) => one.read + parts[i]!.length >= one.promptLength);
     const counts = parts.map(({ length }) => length);
     const pass = this.#pass(sequences, () => ({
       tokens: joined(parts),
       counts,
       logits: lasts.map((last) => last ? "last" : "none"),
+      images,
     }));
     const { verdicts } = await this.#read(sequences, pass, []);
     let first = 0;
@@ -180,7 +184,7 @@ export class Stepper {
     const { backend } = this.#model, { ops, draft } = this.#options;
     const capture = sequences.some(({ session }) => session) ? draft!.layers : [];
     using scope = backend.scope();
-    const { tokens, counts, logits, parents } = rows();
+    const { tokens, counts, logits, parents, images } = rows();
     const parts = sequences.map(({ cache }, i): SequenceRows => ({
       cache,
       rows: counts[i]!,
@@ -190,6 +194,7 @@ export class Stepper {
       tokens,
       ...(parts.length === 1 ? { cache: parts[0]!.cache, logits: logits[0]! } : { sequences: parts }),
       ...(parents ? { parents } : {}),
+      ...(images?.length ? { images } : {}),
       capture,
     });
     const given = counts.map((n, i) => logits[i] === "all" ? n : logits[i] === "last" ? 1 : 0);

@@ -4,6 +4,8 @@ import { decode } from "../decode/decode.ts";
 import { drafting, type DraftingOptions, proposing } from "../decode/drafting.ts";
 import { PythonRandom } from "../data/random.ts";
 import type { Stage } from "../events.ts";
+import { openImages } from "../images/prompt.ts";
+import type { ImagePatches } from "../plugin.ts";
 import type { Runtime } from "../runtime.ts";
 import { openSpeculator } from "../speculator.ts";
 import { loadTextModel, TextStream } from "../text/mod.ts";
@@ -17,6 +19,8 @@ export interface GenerateOptions extends DraftingOptions {
   readonly speculator?: string;
   /** The prompt: a user's message, or with `raw` the very text. */
   readonly prompt: string;
+  /** Images that stand before the prompt's text: paths of PNG or JPEG files, or `data:` URLs. */
+  readonly images?: readonly string[];
   /** Take the prompt as it is, without the chat template. */
   readonly raw?: boolean;
   /** Most tokens; 128. */
@@ -47,10 +51,16 @@ export interface GenerateResult {
 export async function* generate(options: GenerateOptions, runtime: Runtime): Stage<GenerateResult> {
   using verifier = await openVerifier(options.verifierNameOrPath, runtime);
   const text = await loadTextModel(verifier.folder);
+  const sources = options.images ?? [], input = sources.length > 0 ? await openImages(verifier) : null;
+  const images: ImagePatches[] = [];
+  for (const source of sources) images.push(await input!.read(source));
+  const content = input
+    ? [...sources.map(() => ({ type: "image" })), { type: "text", text: options.prompt }]
+    : options.prompt;
   const rendered = options.raw
     ? options.prompt
-    : text.render([{ role: "user", content: options.prompt }], { addGenerationPrompt: true });
-  const prompt = text.encode(rendered).ids;
+    : text.render([{ role: "user", content }], { addGenerationPrompt: true });
+  const { ids } = text.encode(rendered), prompt = input ? input.expand(ids, images) : ids;
   using backend = await runtime.openBackend();
   using model = await verifier.load(backend, runtime.signal ? { signal: runtime.signal } : {});
   using speculator = options.speculator
@@ -80,6 +90,7 @@ export async function* generate(options: GenerateOptions, runtime: Runtime): Sta
       ...(options.topK === undefined ? {} : { topK: options.topK }),
     },
     uniform: () => random.float(),
+    ...(images.length > 0 ? { images } : {}),
     ...drafting(options, speculator),
     ...(runtime.signal ? { signal: runtime.signal } : {}),
   });

@@ -1,5 +1,5 @@
 /** A verifier architecture from what sets its family apart from the other decoder models. */
-import type { TensorInfo, VerifierArchitecture, VerifierInfo } from "../../core/plugin.ts";
+import type { ImageReader, TensorInfo, VerifierArchitecture, VerifierInfo } from "../../core/plugin.ts";
 import type { Backend, Tensor } from "../../core/tensor.ts";
 import type { FeedForward } from "./decoder.ts";
 import {
@@ -38,6 +38,8 @@ export interface LayerKind {
 export interface ImageKind {
   /** Its tensors. */
   readonly tensors: readonly TensorInfo[];
+  /** Makes patches of pixels. */
+  readonly reader: ImageReader;
   /** The tower from all the model's tensors; vectors are f32. */
   tower(backend: Backend, tensors: ReadonlyMap<string, Tensor>): ImageTower;
 }
@@ -119,6 +121,7 @@ export function decoderArchitecture(family: DecoderFamily): VerifierArchitecture
     },
     tensors: all,
     roles: (info) => rolesOf(info, root),
+    images: (info) => imagesOf(info)?.reader ?? null,
     model(info, { backend, tensors }) {
       const used = new Map(tensors), layers = layersOf(info), images = imagesOf(info);
       for (const { name, required } of architecture.tensors(info)) {

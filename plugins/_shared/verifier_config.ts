@@ -15,10 +15,10 @@ export class ConfigFields {
   readonly #config: Config;
   readonly #where: string;
 
-  /** @param where folder or name of the model */
-  constructor(config: Config, where: string) {
+  /** @param where folder or name of the model; `file`: the file of the fields */
+  constructor(config: Config, where: string, file = "config.json") {
     this.#config = config;
-    this.#where = where;
+    this.#where = `${where}/${file}`;
   }
 
   /** Refuses a field's value. */
@@ -26,7 +26,7 @@ export class ConfigFields {
     const value = this.#config[name];
     const received = value === undefined ? "nothing" : JSON.stringify(value)?.slice(0, 80);
     return new ConfigError(
-      `${this.#where}/config.json: ${name}`,
+      `${this.#where}: ${name}`,
       `expected ${expected}, received ${received}`,
     );
   }
@@ -118,7 +118,7 @@ export class ConfigFields {
     if (config === null) return false;
     if (method !== undefined && config["quant_method"] === method) return true;
     throw new ConfigError(
-      `${this.#where}/config.json: quantization_config.quant_method`,
+      `${this.#where}: quantization_config.quant_method`,
       `expected ${method ? `"${method}" or ` : ""}weights that are not quantised, received ${
         JSON.stringify(config["quant_method"] ?? null).slice(0, 80)
       }`,

@@ -3,6 +3,7 @@ import type { VerifierArchitecture } from "../../../core/plugin.ts";
 import { decoderArchitecture } from "../../_shared/decoder_family.ts";
 import { needed } from "../../_shared/decoder_weights.ts";
 import { QWEN3_HEAD_DIM, qwen3Attention } from "../../_shared/qwen.ts";
+import { qwenImages } from "../../_shared/qwen_images.ts";
 import { Qwen3VlTower } from "./tower.ts";
 import { VISION_PREFIX, visionSizes, visionTensors } from "./vision_config.ts";
 
@@ -19,6 +20,7 @@ export const qwen3Vl: VerifierArchitecture = decoderArchitecture({
     const sizes = visionSizes(info, fields);
     return {
       tensors: visionTensors(sizes),
+      reader: qwenImages(sizes.images, info.nameOrPath),
       tower: (backend, tensors) =>
         new Qwen3VlTower(backend, sizes, (name) => needed(tensors, VISION_PREFIX, name)),
     };

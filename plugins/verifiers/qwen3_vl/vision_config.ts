@@ -1,5 +1,6 @@
 /** What a config of Qwen3-VL says of its vision tower, and the tower's tensors. */
 import type { TensorInfo, VerifierInfo } from "../../../core/plugin.ts";
+import type { QwenImages } from "../../_shared/qwen_images.ts";
 import { ConfigFields } from "../../_shared/verifier_config.ts";
 
 /** Sizes of a vision tower. */
@@ -28,6 +29,8 @@ export interface VisionSizes {
   readonly deepstack: readonly number[];
   /** The token that an image stands for. */
   readonly token: number;
+  /** What pixels are made to. */
+  readonly images: QwenImages;
   /** For each of the language model's frequencies the position that turns it: 0 time, 1 height, 2 width. */
   readonly axes: readonly number[];
 }
@@ -68,6 +71,7 @@ export function visionSizes(info: VerifierInfo, fields: ConfigFields): VisionSiz
   const depth = own.count("depth", { most: 4096 }), size = own.count("patch_size", { most: 1024 });
   const frames = own.count("temporal_patch_size", { most: 64 });
   const channels = own.count("in_channels", { most: 64, fallback: 3 });
+  const merge = own.count("spatial_merge_size", { most: 64 }), token = fields.whole("image_token_id", 151655);
   return {
     hidden,
     intermediate: own.count("intermediate_size"),
@@ -76,11 +80,12 @@ export function visionSizes(info: VerifierInfo, fields: ConfigFields): VisionSiz
     headDim: hidden / heads,
     patchShape: [channels, frames, size, size],
     patch: channels * frames * size * size,
-    merge: own.count("spatial_merge_size", { most: 64 }),
+    merge,
     side,
     out,
     deepstack: own.layers("deepstack_visual_indexes", depth),
-    token: fields.whole("image_token_id", 151655),
+    token,
+    images: { token, patch: size, frames, merge },
     axes: axesOf(info),
   };
 }
