@@ -63,9 +63,10 @@ function draftSource(change: Readonly<Record<string, string>>): string {
     start: "() => ({ propose, [Symbol.dispose]() {} })",
     ...change,
   };
-  const { propose, start, ...members } = code;
+  const { propose, start, proposeAll, ...members } = code;
+  const all = proposeAll === undefined ? "" : `proposeAll: ${proposeAll}, `;
   const proposer =
-    `(_config, { backend }) => { const propose = ${propose}; return { start: ${start}, [Symbol.dispose]() {} }; }`;
+    `(_config, { backend }) => { const propose = ${propose}; return { ${all}start: ${start}, [Symbol.dispose]() {} }; }`;
   const algorithm = Object.entries({ ...members, proposer }).map(([name, value]) => `${name}: ${value}`).join(
     ",\n",
   );
@@ -104,6 +105,42 @@ Deno.test("a draft that fails while it decodes is named, and one that proposes n
     }
     const plain = await cli([...GENERATE, "--quiet"]), nonsense = await run("nonsense", {});
     assert.deepEqual(nonsense, plain);
+  });
+});
+
+/** Proposals that are all one token. */
+function always(token: number): string {
+  return `({ count }) => ({ tokens: backend.from(new Int32Array(count).fill(${token}), [count]), parents: Array.from({ length: count }, (_, i) => i - 1) })`;
+}
+
+Deno.test("a draft that hangs, dawdles or proposes what is no token stops the request, by its name", async () => {
+  await inFolder(async (at) => {
+    const draft = await copyModel(
+      SPECULATOR,
+      at("draft"),
+      (config) => ({ ...config, speculators_model_type: "mine" }),
+    );
+    const none = "{ tokens: backend.from(new Int32Array(0), [0]), parents: sequences.map(() => []) }";
+    const hangs = `({ sequences }) => sequences[0].count === 0 ? (${none}) : new Promise(() => {})`;
+    const dawdles =
+      `(input) => { if (input.count > 0) { const begun = performance.now(); while (performance.now() - begun < 80); }
+      return (${always(1)})(input); }`;
+    const cases: [change: Readonly<Record<string, string>>, message: RegExp][] = [
+      [
+        { proposeAll: hangs },
+        /plugin "mine": expected proposals within 40 ms, received none\nhint: .*--plugin-timeout/,
+      ],
+      [{ propose: dawdles }, /plugin "mine": expected proposals within 40 ms, received none/],
+      [{ propose: always(-1) }, /plugin "mine": expected proposed tokens from 0 to 2047, received -1/],
+      [{ propose: always(2048) }, /plugin "mine": expected proposed tokens from 0 to 2047, received 2048/],
+    ];
+    const prompts = ["-d", join(VERIFIER, "dialogues.held-out.jsonl"), "--limit", "1", "--max-tokens", "6"];
+    for (const [i, [change, message]] of cases.entries()) {
+      await Deno.writeTextFile(at(`${i}.ts`), draftSource(change));
+      const plugin = ["-s", draft, "--plugin", at(`${i}.ts`), "--plugin-timeout", "40", "--quiet"];
+      checkRefused(await cli([...GENERATE, ...plugin]), message);
+      checkRefused(await cli(["evaluate", "-b", VERIFIER, ...prompts, ...WASM, ...plugin]), message);
+    }
   });
 });
 

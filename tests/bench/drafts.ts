@@ -12,7 +12,9 @@ import {
   train,
   type TrainOptions,
   vocabMap,
+  writeSpeculatorConfig,
 } from "../../mod.ts";
+import { copyModel } from "../cli.ts";
 import { median, type Row, row } from "./row.ts";
 
 const verifier = fileURLToPath(new URL("../../examples/assets/tiny-verifier", import.meta.url));
@@ -68,7 +70,7 @@ export async function draftRows(): Promise<Row[]> {
     }
     const first = found[0]!, against = first.name;
     const costs = await costsOf(runtime, found.map(({ trained }) => trained.checkpoint));
-    return found.flatMap(({ name, trained, evaluation }, i) => [
+    const rows = found.flatMap(({ name, trained, evaluation }, i) => [
       row(`${name}: mean accepted length`, {
         ours: evaluation.mean_accepted_length,
         peer: first.evaluation.mean_accepted_length,
@@ -96,9 +98,53 @@ export async function draftRows(): Promise<Row[]> {
         less: true,
       }),
     ]);
+    return [...rows, ...await ngramRows(at)];
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+/**
+ * The n-gram draft, which is not trained: on the prompts of the others, and where the text goes round and round, as that of
+ * a verifier does which ends none.
+ */
+async function ngramRows(at: (...parts: string[]) => string): Promise<Row[]> {
+  const plugin = new URL("../../examples/ngram-plugin/mod.ts", import.meta.url).href;
+  const runtime = await createRuntime({ device: "wasm", plugins: [plugin] });
+  const endless = await copyModel(verifier, at("endless"), (config) => ({ ...config, eos_token_id: null }));
+  await Deno.writeTextFile(at("endless", "generation_config.json"), "{}");
+  const { configure } = await (await runtime.registry.get("draft", "ngram")).load();
+  using opened = await openVerifier(verifier, runtime);
+  await Deno.mkdir(at("ngram"));
+  await writeSpeculatorConfig(at("ngram"), configure(opened.info, {}));
+  const rows: Row[] = [];
+  for (
+    const [name, base, limits] of [
+      ["n-gram", verifier, { limit: 32 }],
+      ["n-gram, repetitive text", endless, { limit: 8, maxTokens: 400 }],
+    ] as const
+  ) {
+    const data = [`${verifier}/dialogues.held-out.jsonl`];
+    const found = await finish(evaluate({ base, speculator: at("ngram"), data, ...limits }, runtime));
+    if (!found.identical) throw new Error(`The texts with and without ${name} differ`);
+    const { plain, speculative } = found.tokens_per_second, tokens = found.outputs.flat().length;
+    rows.push(
+      row(`${name}: passes of the verifier`, {
+        ours: tokens - found.accepted, // each gives a token of its own beside those it accepts
+        peer: tokens,
+        unit: "passes",
+        against: "plain decode",
+        less: true,
+      }),
+      row(`${name}: speculative decode`, {
+        ours: speculative,
+        peer: plain,
+        unit: "tokens/s",
+        against: "plain decode",
+      }),
+    );
+  }
+  return rows;
 }
 
 /** Samples to train and to validate on, and a draft vocabulary. */
