@@ -28,10 +28,10 @@ main { flex: 1; overflow-y: auto; padding: 14px 0; }
 form { padding: 10px 0 16px; border-top: 1px solid var(--edge); }
 textarea { width: 100%; padding: 8px 10px; resize: vertical; font: inherit; color: inherit; background: var(--card);
   border: 1px solid var(--edge); border-radius: 10px; }
-.row { display: flex; flex-wrap: wrap; align-items: center; gap: 8px 14px; margin-top: 8px; font-size: 0.84rem; color: var(--soft); }
+.row { display: flex; flex-wrap: wrap; align-items: center; gap: 8px 12px; margin-top: 8px; font-size: 0.84rem; color: var(--soft); }
 .row input { font: inherit; color: var(--text); background: var(--card); border: 1px solid var(--edge); border-radius: 6px; padding: 2px 6px; }
-.row input[type=number] { width: 70px; } .row input[type=password] { width: 90px; }
-.fill { flex: 1; }
+.row input[type=number] { width: 62px; } .row input[type=password] { width: 76px; }
+.buttons { display: flex; gap: 8px; margin-left: auto; }
 button { font: inherit; padding: 5px 14px; border-radius: 8px; border: 1px solid var(--edge); background: var(--card); color: var(--text); cursor: pointer; }
 #send { background: var(--mark); border-color: transparent; color: #fff; } @media (prefers-color-scheme: dark) { #send { color: #10151c; } }
 button:disabled { opacity: 0.45; cursor: default; }

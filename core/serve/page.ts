@@ -40,10 +40,11 @@ export function chatPage(about: { readonly model: string; readonly speculates: b
 <label>most tokens <input id="most" type="number" min="1" step="1" value="128"></label>
 <label>key <input id="key" type="password" autocomplete="off" placeholder="none"></label>
 <label><input id="colour" type="checkbox" checked> colour accepted</label>
-<span class="fill"></span>
+<span class="buttons">
 <button id="clear" type="button">New chat</button>
 <button id="stop" type="button" disabled>Stop</button>
 <button id="send">Send</button>
+</span>
 </div>
 </form>
 <script type="application/json" id="about">${data}</script>
