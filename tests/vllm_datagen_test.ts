@@ -1,7 +1,7 @@
 /** Training samples from a server, which is not always well. */
 import assert from "node:assert/strict";
 import { openSampleStore } from "../core/data/store.ts";
-import { AbortedError, ConfigError, EndpointError } from "../core/errors.ts";
+import { AbortedError } from "../core/errors.ts";
 import { finish } from "../core/events.ts";
 import { toFloat32 } from "../core/formats/dtype.ts";
 import { datagen, type DatagenOptions } from "../core/stages/datagen.ts";
@@ -67,10 +67,15 @@ Deno.test("samples have the server's states though it fails now and then", async
 });
 
 Deno.test("a server that lies ends the run, and no sample of a lie is written", async () => {
-  for (const [fault, kind] of [["wrong ids", EndpointError], ["more layers", ConfigError]] as const) {
+  const lies = [
+    ["wrong ids", "E_ENDPOINT"],
+    ["more layers", "E_CONFIG"],
+    ["no numbers", "E_NUMERIC"],
+  ] as const;
+  for (const [fault, code] of lies) {
     await inFolder(async (at) => {
       await using server = await standIn({ hiddenSize: HIDDEN, layers: LAYERS.length, fault: () => fault });
-      await assert.rejects(run(optionsIn(at, server.endpoint)), kind);
+      await assert.rejects(run(optionsIn(at, server.endpoint)), { code });
       assert.deepEqual(await (await openSampleStore(at("data"))).list(), []);
     });
   }

@@ -21,6 +21,7 @@ export type Fault =
   | "shorter" // fewer tokens in the file
   | "more layers"
   | "narrower" // another hidden size
+  | "no numbers" // a state that is NaN
   | "relative" // a path that is not full
   | "no path"
   | "wrong text"; // token ids that are none
@@ -208,6 +209,7 @@ class Server implements StandIn {
         for (let j = 0; j < hiddenSize; j++) states[at++] = stateOf(token, { t, layer, j });
       }
     }
+    if (fault === "no numbers") states[states.length - 1] = NaN;
     await writeSafetensors(path, [
       ["token_ids", {
         shape: [ids.length],

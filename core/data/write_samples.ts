@@ -5,8 +5,10 @@
  * @module
  */
 import { Helper, mayLoadHelper } from "../helper.ts";
-import { inFlight } from "../slots.ts";
+import { NumericError } from "../errors.ts";
 import { convert } from "../formats/dtype.ts";
+import { firstNotFinite } from "../formats/finite.ts";
+import { inFlight } from "../slots.ts";
 import type { HostTensor } from "../tensor.ts";
 import type { Sample } from "./sample.ts";
 import { type SampleFileOptions, writeSample } from "./store.ts";
@@ -34,6 +36,7 @@ export interface SampleWriter extends Disposable {
    * Writes samples, each in one step. Their memory is given away.
    *
    * @throws {WriteError} when one cannot be written
+   * @throws {NumericError} when a state is not finite: a draft that is trained on it is lost
    */
   write(samples: readonly NumberedSample[]): Promise<void>;
 }
@@ -62,10 +65,31 @@ export async function writeSamples(
   options: WriterOptions,
 ): Promise<void> {
   const work = async ({ index, sample }: NumberedSample) => {
-    const hidden = sample.hidden.map((state) => convert(state, options.dtype));
+    const hidden = sample.hidden.map((state, place) =>
+      requireFinite(convert(state, options.dtype), { place, index })
+    );
     await writeSample({ ...sample, hidden }, index, options);
   };
   for await (const _ of inFlight(samples, { limit: AT_ONCE, work }));
+}
+
+/** Looked at as it will be written: f16 ends at 65504, and some models' states do not. */
+function requireFinite(
+  state: HostTensor,
+  { index, place }: { readonly index: number; readonly place: number },
+): HostTensor {
+  const found = firstNotFinite(state, { nanOnly: false });
+  if (found === null) return state;
+  const token = Math.floor(found.index / (state.shape[1] ?? 1));
+  throw new NumericError(
+    `Cannot write sample ${index}: expected finite states in ${state.dtype}, received ${found.value} ` +
+      `in the state ${place} of token ${token}`,
+    {
+      hint: state.dtype === "f16"
+        ? "f16 holds numbers up to 65504: --dtype bf16 holds larger ones"
+        : "The verifier, or its server, computes what is no number; what is finished is kept, so run it again",
+    },
+  );
 }
 
 /** Memory of its own, to be given away; a view's may be that of others, too. */

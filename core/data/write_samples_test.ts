@@ -56,6 +56,28 @@ Deno.test("a file that cannot be written is told from the other thread as from t
   ]);
 });
 
+Deno.test("states that are no numbers, or none in the type asked for, are refused from both threads", async () => {
+  await using folder = await testFolder();
+  const withState = (value: number) => {
+    const sample = sampleOf(4), { bytes } = sample.hidden[1]!;
+    new Float32Array(bytes.buffer)[2 * 6 + 5] = value;
+    return [{ index: 7, sample }];
+  };
+  const cases = [[NaN, "bf16", "NaN"], [70000, "f16", "Infinity"], [-Infinity, "f32", "-Infinity"]] as const;
+  for (const [value, dtype, name] of cases) {
+    const options = { folder: folder.at(dtype), ending: "pt", dtype } as const;
+    const said = {
+      code: "E_NUMERIC",
+      message: new RegExp(`sample 7: .* in ${dtype}, received ${name} in the state 1 of token 2`),
+    };
+    await assert.rejects(writeSamples(withState(value), options), said);
+    using writer = openSampleWriter(options);
+    await assert.rejects(writer.write(withState(value)), said);
+    assert.deepEqual(await (await openSampleStore(options.folder)).list(), []);
+  }
+  await writeSamples(withState(70000), { folder: folder.at("wide"), ending: "pt", dtype: "bf16" });
+});
+
 Deno.test("packed samples are smaller and come back as they were", async () => {
   await using folder = await testFolder();
   const options = { ending: "pt", dtype: "f32" } as const, sample = sampleOf(500);

@@ -4,7 +4,7 @@ import { FormatError, NumericError } from "../errors.ts";
 import { convert } from "../formats/dtype.ts";
 import type { FileSpec, TensorSource } from "../formats/source.ts";
 import { BYTES, elements, type FileDType, type HostTensor } from "../tensor.ts";
-import { firstNotFinite } from "./_finite.ts";
+import { firstNotFinite } from "../formats/finite.ts";
 
 /** Bytes of a source that are in memory at a time. */
 const BLOCK = 2 * 1024 * 1024;
