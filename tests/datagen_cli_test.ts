@@ -143,7 +143,8 @@ Deno.test("samples from a number on are those that the whole has under these num
       ],
     ];
     assert.equal((await cli(args("whole"))).code, 0);
-    assert.equal((await cli(args("rest", "--start-idx", "4"))).code, 0);
+    assert.match((await cli(args("rest", "--start-idx", "4"))).out, /^2 samples in .*, 2 of them new/);
+    assert.equal((await readDataConfig(at("rest")))?.numSamples, 2);
     assert.deepEqual((await filesIn(at("rest"))).filter((name) => /^data_\d/.test(name)), [
       "data_4.pt",
       "data_5.pt",
@@ -157,6 +158,11 @@ Deno.test("samples from a number on are those that the whole has under these num
     }
     const lengths = JSON.parse(await Deno.readTextFile(at("rest", "sample_lengths.json")));
     assert.deepEqual(Object.keys(lengths), ["4", "5"]);
+    // What was left out comes when it is asked for, to the bytes of a run that left nothing out.
+    assert.match((await cli(args("rest"))).out, /^6 samples in .*, 4 of them new/);
+    for (const name of ["sample_lengths.json", "data_0.pt", "data_3.pt"]) {
+      assert.deepEqual(await Deno.readFile(at("rest", name)), await Deno.readFile(at("whole", name)), name);
+    }
   });
 });
 
@@ -195,6 +201,22 @@ Deno.test("wrong parts are told", async () => {
   const told = async (part: string) => (await cli(["datagen", ...MODEL, "--shard", part])).err;
   assert.match(await told("5/4"), /"--shard": expected a part and their number, as in 2\/4, received "5\/4"/);
   assert.match(await told("1"), /received "1"/);
+  const pattern = await cli([
+    ...[
+      "datagen",
+      ...MODEL,
+      "--train-data-path",
+      DIALOGUES,
+      "--output-dir",
+      "none",
+      "--assistant-pattern",
+      "(",
+    ],
+  ]);
+  assert.match(
+    pattern.err,
+    /"--assistant-pattern": expected a regular expression, received "\(".*\nhint: Write it as Python does/,
+  );
   assert.match((await cli(["datagen", "merge"])).err, /expected <folders>, received none/);
   assert.match((await cli(["datagen", "merge", "x"])).err, /expected --output-dir <folder>, received none/);
 });

@@ -86,8 +86,8 @@ function requireFinite(
       `in the state ${place} of token ${token}`,
     {
       hint: state.dtype === "f16"
-        ? "f16 holds numbers up to 65504: --dtype bf16 holds larger ones"
-        : "The verifier, or its server, computes what is no number; what is finished is kept, so run it again",
+        ? "Take --dtype bf16: f16 ends at 65504"
+        : "What is finished is kept: look after the verifier or its server, and run the command again",
     },
   );
 }

@@ -80,7 +80,7 @@ export interface DatagenOptions extends RecordOptions {
 export interface DatagenResult {
   /** The folder. */
   readonly folder: string;
-  /** Samples in it. */
+  /** Samples in it that are of this data set. */
   readonly samples: number;
   /** Of them, made by this call. */
   readonly fresh: number;
@@ -133,7 +133,10 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
   await requireWritable(dirname(tokenFreqPath));
 
   const perToken = kept.length * hiddenSize * BYTES[dtype] + 16;
-  const cost = await estimateCost(records, { perToken, there: there.size });
+  const cost = await estimateCost(records, {
+    perToken,
+    there: Math.max(there.size, options.startIdx ?? 0),
+  });
   const free = await freeSpace(outputDir);
   yield note(describeCost(cost, free));
   if (records.shares) {
@@ -148,9 +151,9 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
   const run: Run = { options, records, store, there, cost, capture, signal: runtime.signal };
   const made = yield* makeSamples(run);
   // A shard may have none; the others then have them.
-  if (made.samples === 0 && !options.shard) throw nothingUsable(options, records, made.rejections);
+  if (made.end === 0 && !options.shard) throw nothingUsable(options, records, made.rejections);
   for (const text of made.rejections.sentences(records.order.length)) yield note(text, "warning");
-  const beyond = [...there].filter((index) => index >= made.samples).length;
+  const beyond = [...there].filter((index) => index >= made.end).length;
   if (beyond > 0) {
     yield note(
       `${beyond} samples of an earlier run have higher numbers than these, and are still there`,
@@ -185,7 +188,10 @@ interface Run {
 }
 
 interface Made {
+  /** Samples in the folder that are of this data set. */
   readonly samples: number;
+  /** Number behind the last one, and with it how many there would be from 0 on. */
+  readonly end: number;
   readonly fresh: number;
   readonly tokens: number;
   readonly trainedTokens: number;
@@ -264,7 +270,8 @@ async function* makeSamples(run: Run): Stage<Made> {
   await capture.finish();
   if (computed < order.length) yield progress(order.length);
   if (index > 0 || options.shard) await rejectedFile.commit();
-  return { samples: index, fresh, tokens, trainedTokens, frequencies, lengths, rejections };
+  const { size: samples } = lengths;
+  return { samples, end: index, fresh, tokens, trainedTokens, frequencies, lengths, rejections };
 }
 
 /**

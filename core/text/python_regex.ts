@@ -40,7 +40,11 @@ export function pythonRegex(pattern: string, where: string): RegExp {
     return new RegExp(new Translator(pattern).run(), "gsv");
   } catch (cause) {
     const problem = `expected a regular expression, received "${pattern}": ${(cause as Error).message}`;
-    throw new ConfigError(where, problem, { cause });
+    throw new ConfigError(where, problem, {
+      cause,
+      hint:
+        "Write it as Python does, without atomic groups, possessive quantifiers, conditions and verbose mode",
+    });
   }
 }
 
