@@ -25,6 +25,7 @@ export interface ServerFlags {
   readonly sweepRate?: number[];
   readonly sweepRequests: number;
   readonly sweepSeconds: number;
+  readonly loadGenerator: "auto" | "own" | "guidellm";
 }
 
 /** Adds the flags. */
@@ -54,13 +55,18 @@ export function evaluateServerFlags(command: Command): Command {
     .option("--sweep-concurrency <n,…>", "clients at once, a load each, as in 1,2,4,8", list)
     .option("--sweep-rate <r,…>", "requests a second, a load each, as in 0.5,1,2", list)
     .option("--sweep-requests <n>", "most requests of a load", whole(1), 200)
+    .option("--sweep-seconds <s>", "seconds after which a load begins no more", whole(1), 60)
     .addOption(
-      new Option("--sweep-seconds <s>", "seconds after which a load begins no more").argParser(whole(1))
-        .default(60),
+      new Option("--load-generator <name>", "what loads the server; auto: guidellm where PATH has it")
+        .choices(["auto", "own", "guidellm"]).default("auto"),
     );
 }
 
-/** What of the stage's options the flags say; `null` where nothing asks for a server. */
+/**
+ * What of the stage's options the flags say.
+ *
+ * @param folder where logs of servers go
+ */
 export function serverOptions(
   flags: ServerFlags & {
     readonly base?: string;
@@ -106,6 +112,7 @@ export function serverOptions(
       ...given({ concurrency: sweepConcurrency, rates: sweepRate }),
       maxRequests: flags.sweepRequests,
       maxSeconds: flags.sweepSeconds,
+      generator: flags.loadGenerator,
     },
     ...given({ plain, apiKey }),
   };

@@ -58,7 +58,7 @@ Deno.test("loads of a sweep are measured one after the other, and written for up
       const { code, err } = await cli([
         ...["evaluate", "--engine", "vllm", "--endpoint", address, "-d", DIALOGUES, "--limit", "2"],
         ...["--max-tokens", "6", "--sweep-concurrency", "2,1", "--sweep-rate", "20", "--sweep-requests", "4"],
-        ...["-o", at("out"), "--quiet"],
+        ...["--load-generator", "own", "-o", at("out"), "--quiet"],
       ]);
       assert.equal(code, 0, err);
     });
@@ -78,6 +78,82 @@ Deno.test("loads of a sweep are measured one after the other, and written for up
     );
     assert.equal(csv.length, 4);
     assert.match(await Deno.readTextFile(at("out", "report.html")), /Under load/);
+  }));
+
+Deno.test("GuideLLM loads the server where PATH has it, once a load, and its figures are kept", () =>
+  inFolder(async (at) => {
+    await Deno.mkdir(at("bin"));
+    const times = { mean: 2, percentiles: { p50: 1, p90: 3, p95: 4, p99: 5 } };
+    const metrics = {
+      request_totals: { successful: 4, errored: 1 },
+      requests_per_second: { successful: { mean: 7 } },
+      output_token_count: { successful: { total_sum: 36 } },
+      output_tokens_per_second: { successful: { mean: 63 } },
+      request_latency: { successful: times },
+      time_to_first_token_ms: { successful: times },
+      inter_token_latency_ms: { successful: times },
+    };
+    await Deno.writeTextFile(at("figures.json"), JSON.stringify({ benchmarks: [{ metrics }] }));
+    await Deno.writeTextFile(
+      at("bin", "guidellm"),
+      `#!/bin/sh\necho "$@" >> "${at("asked")}"\nfor a in "$@"; do case "$a" in\n` +
+        `kind=json_file,path=*) cp "\${a#kind=json_file,path=}" "${at("prompts")}";;\n` +
+        `kind=json,path=*) cp "${at("figures.json")}" "\${a#kind=json,path=}";;\nesac; done\n`,
+    );
+    await Deno.chmod(at("bin", "guidellm"), 0o755);
+    const PATH = `${at("bin")}:${Deno.env.get("PATH")}`;
+    await withServer(async ({ address }) => {
+      const args = [
+        ...[
+          "evaluate",
+          "--engine",
+          "vllm",
+          "--endpoint",
+          address,
+          "-d",
+          DIALOGUES,
+          "--limit",
+          "2",
+          "--quiet",
+        ],
+        ...["--max-tokens", "6", "--sweep-concurrency", "2", "--sweep-rate", "0.5", "--sweep-requests", "3"],
+      ];
+      const found = await runProcess([...args, "-o", at("out")], { env: { PATH } });
+      assert.equal(found.code, 0, found.err);
+      const { sweep } = await readResults(at("out"));
+      const { latency_ms, time_to_first_token_ms: first, ...point } = sweep[0]!;
+      assert.deepEqual([point.completed, point.failed, point.output_tokens, point.requests_per_second], [
+        4,
+        1,
+        36,
+        7,
+      ]);
+      assert.deepEqual([latency_ms.p99, first.p99, first.mean], [5000, 5, 2]);
+      const asked = (await Deno.readTextFile(at("asked"))).trimEnd().split("\n");
+      assert.equal(asked.length, 2);
+      assert.match(
+        asked[0]!,
+        /kind=openai_http,target=http:\S+:\d+,max_tokens=6,extras\.body\.temperature=0 /,
+      );
+      assert.match(asked[0]!, /kind=concurrent,streams=2 .*kind=max_requests,count=3/);
+      assert.match(asked[1]!, /kind=constant,rate=0\.5 /);
+      const prompts = (await Deno.readTextFile(at("prompts"))).trimEnd().split("\n").map((line) =>
+        JSON.parse(line)
+      );
+      assert.deepEqual([prompts.length, prompts[2]], [3, prompts[0]]);
+
+      await Deno.writeTextFile(at("figures.json"), "{}");
+      const other = await runProcess(args, { env: { PATH } });
+      assert.match(
+        other.err,
+        /expected the figures of a load, received another layout\nhint: .*--load-generator own/,
+      );
+      await Deno.writeTextFile(at("bin", "guidellm"), "#!/bin/sh\necho no such option >&2\nexit 2\n");
+      const failed = await runProcess(args, { env: { PATH } });
+      assert.match(failed.err, /received code 2: no such option/);
+      const none = await runProcess([...args, "--load-generator", "guidellm"], { env: { PATH: at("out") } });
+      assert.match(none.err, /Cannot find "guidellm": .*\nhint: Install it/);
+    });
   }));
 
 Deno.test("a server is launched with the draft and without, and nothing of it is left", () =>

@@ -2,8 +2,8 @@
 import { apiBase, servedModel } from "../endpoint.ts";
 import { EndpointError } from "../errors.ts";
 import { pauseFor } from "../json_request.ts";
-import { type LoadResult, type LoadShape, runLoad } from "../load/load.ts";
-import type { LoadBody, LoadRecord } from "../load/request.ts";
+import { type LoadResult, type LoadRunOptions, runLoad } from "../load/load.ts";
+import type { LoadBody } from "../load/request.ts";
 import type { AcceptanceCounts, EnginePlugin } from "../plugin.ts";
 import type { Message } from "../text/chat_template.ts";
 import { addCounts } from "./figures.ts";
@@ -60,42 +60,46 @@ export async function bodiesOf(
 }
 
 /**
- * Loads a server, and gives what it counted meanwhile: all of its clients', so that nobody else should ask it.
+ * Does something with a server, and gives what it counted meanwhile: all of its clients', so that nobody else should ask it.
  *
- * @throws {EndpointError} when no request went well, or its counters fell
+ * @throws {EndpointError} when its counters fell
  */
-export async function measure(
+export async function counted<T>(
   server: MeasuredServer,
-  load: {
-    readonly bodies: readonly LoadBody[];
-    readonly shape: LoadShape;
-    readonly maxRequests: number;
-    readonly maxSeconds: number;
-    readonly onRecord?: (record: LoadRecord) => void;
-  },
-): Promise<LoadResult & { readonly counts: AcceptanceCounts | null }> {
+  work: () => Promise<T>,
+): Promise<{ readonly result: T; readonly counts: AcceptanceCounts | null }> {
+  const before = await settledCounts(server), result = await work();
+  return { result, counts: difference(await settledCounts(server), before, server.endpoint) };
+}
+
+/**
+ * Loads a server.
+ *
+ * @throws {EndpointError} when no request went well
+ */
+export async function load(
+  server: MeasuredServer,
+  what: Pick<LoadRunOptions, "bodies" | "shape" | "maxRequests" | "maxSeconds">,
+): Promise<LoadResult> {
   const { endpoint, apiKey, signal } = server;
-  const before = await settledCounts(server);
   const result = await runLoad({
     endpoint,
     api: "chat/completions",
-    ...load,
+    ...what,
     ...(apiKey === undefined ? {} : { apiKey }),
     ...(signal ? { signal } : {}),
   });
   signal?.throwIfAborted();
   const failed = result.records.find(({ outcome }) => outcome !== "ok");
-  if (result.summary.completed === 0) {
-    throw new EndpointError(
-      endpoint,
-      `expected answers, received ${failed?.error ?? failed?.outcome ?? "none"}`,
-      {
-        ...(failed?.status ? { status: failed.status } : {}),
-        hint: "Look into the server's own log",
-      },
-    );
-  }
-  return { ...result, counts: difference(await settledCounts(server), before, endpoint) };
+  if (result.summary.completed > 0) return result;
+  throw new EndpointError(
+    endpoint,
+    `expected answers, received ${failed?.error ?? failed?.outcome ?? "none"}`,
+    {
+      ...(failed?.status ? { status: failed.status } : {}),
+      hint: "Look into the server's own log",
+    },
+  );
 }
 
 /** The counters when they do not move any more. */

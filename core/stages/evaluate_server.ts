@@ -11,7 +11,7 @@ import { type Side, Tally } from "../evaluation/figures.ts";
 import { launch } from "../evaluation/launch.ts";
 import type { SweepPoint } from "../evaluation/results.ts";
 import type { Found } from "../evaluation/run.ts";
-import { type AskedSampling, bodiesOf, measure, type MeasuredServer } from "../evaluation/served.ts";
+import { type AskedSampling, bodiesOf, counted, load, type MeasuredServer } from "../evaluation/served.ts";
 import { loadsOf, sweep, type SweepOptions } from "../evaluation/sweep.ts";
 import type { Stage } from "../events.ts";
 import type { DraftServeOptions, EnginePlugin } from "../plugin.ts";
@@ -96,8 +96,8 @@ export async function* evaluateServer(
     yield* run(server, "speculative", ask);
     if (options.sweep && loadsOf(options.sweep).length > 0) {
       for (const { name, turns } of sets) {
-        const bodies = await bodiesOf(turns, { ...samplingOf(options), server });
-        for await (const point of sweep(server, { ...options.sweep, name, bodies })) {
+        const sampling = samplingOf(options);
+        for await (const point of sweep(server, { ...options.sweep, name, turns, sampling })) {
           points.push(point);
           const speed = point.output_tokens_per_second.toFixed(1);
           yield note(`${name}, ${point.strategy} ${point.target}: ${speed} tokens/s`, "info");
@@ -147,15 +147,14 @@ function samplingOf(
 async function* run(server: MeasuredServer, side: Side, { options, sets }: Ask): Stage<void> {
   const { concurrency = 1, maxSeconds = 86_400 } = options, sampling = samplingOf(options);
   const warm = await bodiesOf(sets[0]!.turns.slice(0, 1), { ...sampling, maxTokens: 8, server });
-  await measure(server, { bodies: warm, shape: { concurrency: 1 }, maxRequests: 1, maxSeconds });
+  await load(server, { bodies: warm, shape: { concurrency: 1 }, maxRequests: 1, maxSeconds });
   for (const { name, turns, tally, texts } of sets) {
     const bodies = await bodiesOf(turns, { ...sampling, server });
-    const { records, counts, summary } = await measure(server, {
-      bodies,
-      shape: { concurrency },
-      maxRequests: bodies.length,
-      maxSeconds,
-    });
+    const bounds = { shape: { concurrency }, maxRequests: bodies.length, maxSeconds };
+    const { result: { records, summary }, counts } = await counted(
+      server,
+      () => load(server, { bodies, ...bounds }),
+    );
     for (const { outcome, index, tokens, promptTokens, start, first, last, end, text } of records) {
       if (outcome !== "ok") continue;
       texts[side][index] = text;
