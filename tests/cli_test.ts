@@ -10,6 +10,7 @@ const COMMANDS = [
   "train",
   "evaluate",
   "generate",
+  "serve",
   "inspect",
   "plugins",
   "doctor",

@@ -64,7 +64,12 @@ export function define(command: Command, context: Context): void {
       "most tokens of prompt and answer (default: what the model takes)",
       whole(2),
     )
-    .option("--max-body <size>", "largest body of a request", byteCount, byteCount("4MiB"))
+    .addOption(
+      new Option("--max-body <size>", "largest body of a request").argParser(byteCount).default(
+        4 * 1024 * 1024,
+        "4MiB",
+      ),
+    )
     .option(
       "--body-timeout <s>",
       "seconds until a body must be here",
