@@ -364,6 +364,21 @@ Deno.test("the verifier here writes several answers together, as many as are ask
   });
 });
 
+Deno.test("a run that goes on with another model's answers says so", async () => {
+  await inFolder(async (at) => {
+    await using server = await chatStandIn((request) => ({ message: { content: toldBack(request) } }));
+    const options = { endpoint: server.endpoint, limit: 1 };
+    const warnings = (events: readonly StageEvent[]) =>
+      events.flatMap((event) => event.type === "note" ? [event.text] : []).join();
+    assert.equal(warnings((await run(at, { ...options, model: "first" })).events), "");
+    const same = await run(at, { ...options, model: "first", limit: 2, resume: true });
+    assert.equal(warnings(same.events), "");
+    const other = await run(at, { ...options, model: "second", limit: 3, resume: true });
+    assert.match(warnings(other.events), /has answers of first; what is missing is written by second/);
+    assert.deepEqual(other.lines.map(({ metadata }) => metadata.model), ["first", "first", "second"]);
+  });
+});
+
 Deno.test("datagen reads what is written", async () => {
   await inFolder(async (at) => {
     await using server = await chatStandIn((request) => ({

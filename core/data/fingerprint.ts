@@ -14,7 +14,7 @@ const WEIGHTS = /\.(safetensors|bin|pt|pth|gguf)$/i;
 
 /**
  * SHA-256 of the names and sizes of a model's files of weights, and of pieces spread over each. Where they lie does not
- * matter. Training changes every tensor, so other weights of the same shapes differ in some piece.
+ * matter. What training changes, it changes nearly everywhere, so the pieces tell; a single edited number may go unseen.
  *
  * @param path folder of the model, or its only file
  */

@@ -11,6 +11,8 @@ const MAX_LINE = 256 * 1024 * 1024;
 export interface Output extends AsyncDisposable {
   /** Names of the conversations in it when it was opened. */
   readonly ids: ReadonlySet<string>;
+  /** Who wrote them, as far as they say. */
+  readonly models: ReadonlySet<string>;
   /** Appends a record whose `id` is its name. */
   append(record: Readonly<Record<string, unknown>>): Promise<void>;
 }
@@ -37,9 +39,9 @@ export async function openOutput(path: string, options: { readonly resume: boole
         hint: "Go on with it by --resume, remove it, or name another file",
       });
     }
-    const { ids, end } = await readBack(path, size);
-    if (end < size) await file.truncate(end);
-    return new LineFile(path, { file, ids, end });
+    const there = await readBack(path, size);
+    if (there.end < size) await file.truncate(there.end);
+    return new LineFile(path, { file, ...there });
   } catch (error) {
     file.close();
     throw error;
@@ -57,17 +59,23 @@ async function open(path: string): Promise<Deno.FsFile> {
   }
 }
 
-/** Names in the file, and where its last whole line ends. */
-async function readBack(path: string, size: number): Promise<{ ids: Set<string>; end: number }> {
-  const ids = new Set<string>();
-  if (size === 0) return { ids, end: 0 };
+/** What is in the file, and where its last whole line ends. */
+interface ReadBack {
+  readonly ids: ReadonlySet<string>;
+  readonly models: ReadonlySet<string>;
+  readonly end: number;
+}
+
+async function readBack(path: string, size: number): Promise<ReadBack> {
+  const ids = new Set<string>(), models = new Set<string>();
+  if (size === 0) return { ids, models, end: 0 };
   const { starts, lengths, numbers } = await indexLines(path);
   using file = await openFile(path);
   for (const [i, start] of starts.entries()) {
     const length = lengths[i]!;
-    if (start + length >= size) return { ids, end: start }; // no newline: it was cut off
-    const id = length > MAX_LINE ? undefined : idOf(new TextDecoder().decode(await file.read(start, length)));
-    if (id === undefined) {
+    if (start + length >= size) return { ids, models, end: start }; // no newline: it was cut off
+    const found = length > MAX_LINE ? null : told(new TextDecoder().decode(await file.read(start, length)));
+    if (found === null) {
       throw new FormatError(
         path,
         `expected a record with an id in line ${numbers[i]}, received something else`,
@@ -76,30 +84,35 @@ async function readBack(path: string, size: number): Promise<{ ids: Set<string>;
         },
       );
     }
-    ids.add(id);
+    ids.add(found.id);
+    if (found.model !== undefined) models.add(found.model);
   }
-  return { ids, end: size };
+  return { ids, models, end: size };
 }
 
-function idOf(line: string): string | undefined {
+/** The name of a record and of the model that answered it; `null` when the line is none. */
+function told(line: string): { readonly id: string; readonly model?: string } | null {
   try {
-    const id = JSON.parse(line)?.id;
-    return typeof id === "string" || typeof id === "number" ? String(id) : undefined;
+    const { id, metadata } = JSON.parse(line), model = metadata?.model;
+    if (typeof id !== "string" && typeof id !== "number") return null;
+    return { id: String(id), ...(typeof model === "string" ? { model } : {}) };
   } catch {
-    return undefined;
+    return null;
   }
 }
 
 class LineFile implements Output {
   readonly ids: ReadonlySet<string>;
+  readonly models: ReadonlySet<string>;
   readonly #path: string;
   readonly #file: Deno.FsFile;
   #end: number;
 
-  constructor(path: string, what: { file: Deno.FsFile; ids: ReadonlySet<string>; end: number }) {
+  constructor(path: string, what: ReadBack & { readonly file: Deno.FsFile }) {
     this.#path = path;
     this.#file = what.file;
     this.ids = what.ids;
+    this.models = what.models;
     this.#end = what.end;
   }
 

@@ -136,7 +136,13 @@ export async function* regenerate(options: RegenerateOptions, runtime: Runtime):
   const outfile = options.outfile ?? `${plain(basename(names[0]!))}_${plain(author.model)}.jsonl`;
   const output = opened.use(await openOutput(outfile, { resume: options.resume ?? false }));
   const rejectedFile = opened.use(new RejectedFile(rejectedBeside(outfile)));
-  for (const text of author.warnings) yield { type: "note", stage: "regenerate", level: "warning", text };
+  const others = [...output.models].filter((model) => model !== author.model);
+  const mixed = `${outfile} has answers of ${
+    others.join(", ")
+  }; what is missing is written by ${author.model}`;
+  for (const text of [...author.warnings, ...(others.length > 0 ? [mixed] : [])]) {
+    yield { type: "note", stage: "regenerate", level: "warning", text };
+  }
 
   const rejections = new Rejections();
   const reject = async (record: RejectedRecord) => {
