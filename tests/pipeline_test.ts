@@ -1,8 +1,9 @@
 /** The pipeline: what it leaves, what it does not do again, where its settings come from. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { cli, DIALOGUES, inFolder, VERIFIER } from "./cli.ts";
 
-const FLAGS = ["--device", "wasm", "--json"];
+const FLAGS = ["--device", "wasm", "--json"], HELD_OUT = join(VERIFIER, "dialogues.held-out.jsonl");
 
 Deno.test("a pipeline goes from text to an evaluation, and does not repeat what is finished", async () => {
   await inFolder(async (at) => {
@@ -13,6 +14,7 @@ Deno.test("a pipeline goes from text to an evaluation, and does not repeat what 
         `output-dir: ${JSON.stringify(at("out"))}`,
         "datagen:",
         `  train-data-path: ${JSON.stringify(DIALOGUES)}`,
+        `  val-data-path: ${JSON.stringify(HELD_OUT)}`,
         "  seq_length: 64",
         "  maxSamples: 6",
         "vocab-map: { draft-vocab-size: 64 }",
@@ -34,7 +36,15 @@ Deno.test("a pipeline goes from text to an evaluation, and does not repeat what 
     assert.equal(first.code, 0, first.err);
     const found = JSON.parse(first.out);
     assert.equal(found.evaluate.identical, true);
-    assert.equal(found.datagen.folder, at("out", "gen"));
+    assert.deepEqual([found.datagen.folder, found.valDatagen.folder], [
+      at("out", "gen"),
+      at("out", "gen_val"),
+    ]);
+    const { calls } = JSON.parse(await Deno.readTextFile(at("out", "checkpoints", "provenance.json")));
+    assert.deepEqual(
+      [calls[0].data.train, calls[0].data.validation],
+      [[at("out", "gen")], [at("out", "gen_val")]],
+    );
     const settings = JSON.parse(await Deno.readTextFile(at("out", "settings.json")));
     // A flag goes before the file, the file before the default.
     assert.deepEqual(settings.train, { epochs: 2, lr: 1e-3, totalSeqLen: 128, noiseStd: 0 });
@@ -43,7 +53,7 @@ Deno.test("a pipeline goes from text to an evaluation, and does not repeat what 
 
     const again = await cli(args);
     assert.deepEqual(JSON.parse(again.out), found);
-    for (const stage of ["datagen", "vocabMap", "train", "evaluate"]) {
+    for (const stage of ["datagen", "valDatagen", "vocabMap", "train", "evaluate"]) {
       assert.ok(again.err.includes(`${stage} is finished already`), again.err);
     }
     const other = await cli([...args, "--limit", "2"]);

@@ -72,26 +72,42 @@ async function digests(folder: string): Promise<Record<string, string>> {
 }
 
 /** Kills a training at random moments and starts it again, until it has been killed often enough or is done. */
-async function killed(args: readonly string[], random: PythonRandom, kills: number): Promise<number> {
+async function killed(
+  args: readonly string[],
+  random: PythonRandom,
+  { kills, moments: [first, last], onKill }: {
+    readonly kills: number;
+    /** When it may be, in milliseconds. */
+    readonly moments: readonly [number, number];
+    onKill(): Promise<void>;
+  },
+): Promise<number> {
   let done = 0;
   for (; done < kills; done++) {
     await using child = cliProcess(args).spawn();
     const rest = Promise.all([child.stdout.cancel(), new Response(child.stderr).text()]);
-    const timer = setTimeout(() => child.kill("SIGKILL"), random.integer(350, 1400));
+    const timer = setTimeout(() => child.kill("SIGKILL"), random.integer(first, last));
     const { code } = await child.status;
     clearTimeout(timer);
     const [, err] = await rest;
     if (code === 0) return done;
     assert.equal(code, 137, err);
+    await onKill();
   }
   return done;
 }
 
+/** Names of what is in a folder; none where it is not there. */
+async function namesIn(folder: string): Promise<string[]> {
+  return await Array.fromAsync(Deno.readDir(folder), ({ name }) => name).catch(() => []);
+}
+
 for (
-  const { epochs, name, kills } of [{ name: "wasm", kills: 20, epochs: 24 }, {
+  const { between, epochs, name, kills } of [{ name: "wasm", kills: 20, epochs: 24, between: [0.12, 0.3] }, {
     name: "webgpu",
     kills: 4,
-    epochs: 6,
+    epochs: 4,
+    between: [0.35, 0.7],
   }] as const
 ) {
   const there = devices().some((device) => device.name === name && device.skip === undefined);
@@ -123,20 +139,31 @@ for (
           ],
           ...["--total-seq-len", "100", "--save-steps", "1", "--keep", "1", "--device", name, "--quiet"],
         ];
+        const start = performance.now();
         const whole = await cliProcess(args(at("whole"))).output();
         assert.equal(whole.code, 0, new TextDecoder().decode(whole.stderr));
         const last = String(epochs - 1),
           wanted = await digests(at("whole", last)),
           random = new PythonRandom(7);
+        const duration = performance.now() - start;
+        let within = 0;
         for (let left: number = kills, round = 0; left > 0; round++) {
           const folder = at(`run_${round}`);
-          left -= await killed(args(folder), random, left);
+          left -= await killed(args(folder), random, {
+            kills: left,
+            moments: between.map((share) => Math.round(share * duration)) as [number, number],
+            async onKill() {
+              const names = await namesIn(folder);
+              if (names.some((name) => /^\d/.test(name)) && !names.includes(last)) within++;
+            },
+          });
           const end = await cliProcess(args(folder)).output();
           assert.equal(end.code, 0, new TextDecoder().decode(end.stderr));
           assert.deepEqual(await digests(join(folder, last)), wanted);
-          const names = (await Array.fromAsync(Deno.readDir(folder), (entry) => entry.name)).sort();
+          const names = await namesIn(folder);
           assert.ok(names.every((name) => !/\.(partial|old|tmp)$/.test(name)), names.join());
         }
+        assert.ok(within > kills / 4, `${within} of ${kills} kills fell between the first step and the last`);
       }),
   });
 }

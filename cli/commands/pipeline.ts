@@ -21,6 +21,7 @@ interface Flags extends SharedFlags {
   readonly verifierNameOrPath?: string;
   readonly outputDir?: string;
   readonly trainDataPath?: string[];
+  readonly valDataPath?: string[];
   readonly maxSamples?: number;
   readonly seqLength?: number;
   readonly draftVocabSize?: number;
@@ -44,6 +45,7 @@ export function define(command: Command, context: Context): void {
     .option("--output-dir <folder>", "where everything goes")
     .optionsGroup("Stages:")
     .option("--train-data-path <path...>", "conversations to train on")
+    .option("--val-data-path <path...>", "conversations to validate on (default: a tenth of the others)")
     .option("--seq-length <n>", "most tokens of a sample", whole(2))
     .option("--max-samples <n>", "most samples", whole(1))
     .option("--draft-vocab-size <n>", "entries of the draft vocabulary (default: the verifier's)", whole(1))
@@ -104,10 +106,10 @@ function none(): PipelineSettings {
 }
 
 function settingsOf(flags: Flags): PipelineSettings {
-  const { trainDataPath, seqLength, maxSamples, draftVocabSize, speculatorType, epochs, lr, totalSeqLen } =
-    flags;
+  const { trainDataPath, valDataPath, seqLength, maxSamples } = flags;
+  const { draftVocabSize, speculatorType, epochs, lr, totalSeqLen } = flags;
   const named: PipelineSettings = {
-    datagen: given({ trainDataPath, seqLength, maxSamples }),
+    datagen: given({ trainDataPath, valDataPath, seqLength, maxSamples }),
     vocabMap: given({ draftVocabSize }),
     train: given({ speculatorType, epochs, lr, totalSeqLen }),
     evaluate: given({ data: flags.evalData, limit: flags.limit }),

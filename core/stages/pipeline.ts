@@ -26,6 +26,7 @@ export interface PipelineOptions {
   /**
    * Settings of the stages, by the names of their options; where things go is set here. Without
    * `vocabMap.draftVocabSize` the draft has the verifier's vocabulary, without `evaluate.data` nothing is evaluated.
+   * `datagen.valDataPath` names conversations to validate on; without them a part of the others is held out.
    */
   readonly stages: PipelineSettings;
   /** The command line, to be recorded. */
@@ -36,6 +37,8 @@ export interface PipelineOptions {
 export interface PipelineResult {
   /** Samples. */
   readonly datagen: DatagenResult;
+  /** Samples to validate on; `null` where a part of the others is held out. */
+  readonly valDatagen: DatagenResult | null;
   /** Vocabulary mapping; `null` without one. */
   readonly vocabMap: VocabMapResult | null;
   /** Training. */
@@ -45,7 +48,9 @@ export interface PipelineResult {
 }
 
 /** `pipeline.json`: the settings of each finished stage and what it gave. */
-type Finished = Partial<Record<PipelineStage, { readonly settings: unknown; readonly result: unknown }>>;
+type Finished = Partial<
+  Record<PipelineStage | "valDatagen", { readonly settings: unknown; readonly result: unknown }>
+>;
 
 /**
  * Runs the stages that are not finished. A stage counts as finished when it was with the same settings, and those before
@@ -67,14 +72,26 @@ export async function* pipeline(options: PipelineOptions, runtime: Runtime): Sta
   await requireWritable(outputDir);
   await writeJsonAtomic(at("settings.json"), { verifierNameOrPath, outputDir, ...stages });
   const steps = new Steps(at("pipeline.json"), await finishedBefore(at("pipeline.json")), verifierNameOrPath);
-  const made = yield* steps.run("datagen", stages.datagen, () =>
+  const { valDataPath, ...generation } = stages.datagen;
+  const samples = (trainDataPath: unknown, folder: string, tokenFreqPath: string) =>
     datagen({
-      ...stages.datagen as unknown as DatagenOptions,
+      ...generation as unknown as DatagenOptions,
       ...typed,
+      trainDataPath: trainDataPath as string[],
       targetModelPath: verifierNameOrPath,
-      outputDir: at("gen"),
-      tokenFreqPath: at("vocab_mapping", "token_freq.pt"),
-    }, runtime));
+      outputDir: at(folder),
+      tokenFreqPath,
+    }, runtime);
+  const made = yield* steps.run(
+    "datagen",
+    generation,
+    () => samples(generation["trainDataPath"], "gen", at("vocab_mapping", "token_freq.pt")),
+  );
+  const held = valDataPath === undefined ? null : yield* steps.run(
+    "valDatagen",
+    { ...generation, valDataPath },
+    () => samples(valDataPath, "gen_val", at("vocab_mapping", "val_token_freq.pt")),
+  );
   const size = stages.vocabMap["draftVocabSize"] as number | undefined;
   const mapped = size === undefined ? null : yield* steps.run("vocabMap", stages.vocabMap, () =>
     vocabMap({
@@ -83,9 +100,11 @@ export async function* pipeline(options: PipelineOptions, runtime: Runtime): Sta
       targetModelPath: verifierNameOrPath,
       outputPath: at("vocab_mapping"),
     }, runtime));
-  const trained = yield* steps.run("train", stages.train, () =>
+  const folders = stages.train["valDataPath"] as readonly string[] | undefined;
+  const training = held ? { ...stages.train, valDataPath: [...folders ?? [], held.folder] } : stages.train;
+  const trained = yield* steps.run("train", training, () =>
     train({
-      ...stages.train as unknown as TrainOptions,
+      ...training as unknown as TrainOptions,
       ...typed,
       verifierNameOrPath,
       dataPath: [at("gen")],
@@ -100,7 +119,7 @@ export async function* pipeline(options: PipelineOptions, runtime: Runtime): Sta
         base: verifierNameOrPath,
         speculator: trained.best ?? trained.checkpoint,
       }, runtime));
-  return { datagen: made, vocabMap: mapped, train: trained, evaluate: evaluated };
+  return { datagen: made, valDatagen: held, vocabMap: mapped, train: trained, evaluate: evaluated };
 }
 
 /** Runs stages or tells what they gave before. */
@@ -118,7 +137,7 @@ class Steps {
   }
 
   async *run<R>(
-    name: PipelineStage,
+    name: keyof Finished,
     given: Readonly<Record<string, unknown>>,
     start: () => Stage<R>,
   ): Stage<R> {

@@ -19,6 +19,7 @@ type Kind = "text" | "texts" | "number" | "numbers" | "switch" | "object";
 const KNOWN: Readonly<Record<PipelineStage, Readonly<Record<string, Kind>>>> = {
   datagen: {
     trainDataPath: "texts",
+    valDataPath: "texts",
     seqLength: "number",
     maxSamples: "number",
     seed: "number",
