@@ -83,7 +83,7 @@ Deno.test("the text's own example is followed", () => {
   }
 });
 
-Deno.test("from a URL it writes repetitive text in fewer rounds than tokens, and the same text", async () => {
+Deno.test("from a URL it writes repetitive text in fewer passes than tokens, and the same text", async () => {
   const folder = await Deno.makeTempDir(), host = serveFolder(ROOT);
   const run = async (...args: string[]) => {
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
