@@ -60,6 +60,12 @@ const ENTRIES: readonly PluginEntry[] = [
   },
   {
     kind: "verifier",
+    name: "qwen2_5_vl",
+    summary: "Qwen2.5-VL, text and images",
+    load: () => import("./verifiers/qwen2_5_vl/mod.ts"),
+  },
+  {
+    kind: "verifier",
     name: "qwen3_vl",
     summary: "Qwen3-VL, text and images",
     load: () => import("./verifiers/qwen3_vl/mod.ts"),

@@ -1,29 +1,46 @@
-/** The verifier suite over the smallest golden case of each built-in plugin. */
+/** The verifier suite over the smallest golden case of each built-in plugin: one backend a plugin and device, a model a step. */
+import assert from "node:assert/strict";
 import { openVerifier } from "../core/verifier.ts";
 import { builtins } from "../plugins/mod.ts";
 import { verifierConformance } from "./conformance/verifier.ts";
-import { devices } from "./devices.ts";
+import { type Device, devices } from "./devices.ts";
 import { golden, goldenJson } from "./golden.ts";
 
 const registry = builtins();
-const manifest = goldenJson<{ cases: Record<string, { bytes: number }> }>("verifiers", "manifest.json");
-const cases = Object.entries(manifest.cases).sort(([, a], [, b]) => a.bytes - b.bytes);
-for (const { name } of registry.list("verifier")) {
-  const plugin = await registry.get("verifier", name);
-  const found = cases.find(([name]) => plugin.matches(goldenJson("verifiers", name, "config.json")));
-  if (!found) continue;
-  for (const device of devices()) {
+const cases = ["verifiers", "verifiers-more"].flatMap((set) => {
+  const manifest = goldenJson<{ cases: Record<string, { bytes: number }> }>(set, "manifest.json");
+  return Object.entries(manifest.cases).map(([name, { bytes }]) => ({ set, name, bytes }));
+}).sort((a, b) => a.bytes - b.bytes);
+
+function testVerifier(name: string, folder: string, device: Device): void {
+  const title = `verifier ${name} does what every verifier must on ${device.name}`;
+  Deno.test(title, { ignore: device.skip !== undefined }, async (t) => {
+    using backend = await device.open();
+    const steps: { readonly name: string; readonly run: () => Promise<void> }[] = [];
     verifierConformance({
-      name: `verifier ${name} on ${device.name}`,
-      ...device.skip === undefined ? {} : { skip: device.skip },
+      name,
+      test: (name, run) => void steps.push({ name, run }),
       open: async () => {
-        using stack = new DisposableStack();
-        const backend = stack.use(await device.open());
-        using opened = await openVerifier(golden("verifiers", found[0]), { registry });
-        const model = stack.use(await opened.load(backend));
-        const owned = stack.move();
-        return { model, [Symbol.dispose]: () => owned.dispose() };
+        using opened = await openVerifier(folder, { registry });
+        const model = await opened.load(backend);
+        return { model, [Symbol.dispose]: () => model[Symbol.dispose]() };
       },
     });
-  }
+    assert.ok(steps.length > 0);
+    const before = backend.memory().live;
+    for (const { name, run } of steps) {
+      await t.step(name, async () => {
+        await run();
+        await backend.readAll([]);
+        assert.equal(backend.memory().live, before, "bytes that are left in memory");
+      });
+    }
+  });
+}
+
+for (const { name } of registry.list("verifier")) {
+  const plugin = await registry.get("verifier", name);
+  const found = cases.find(({ set, name }) => plugin.matches(goldenJson(set, name, "config.json")));
+  if (!found) continue;
+  for (const device of devices()) testVerifier(name, golden(found.set, found.name), device);
 }

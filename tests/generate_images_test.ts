@@ -25,7 +25,7 @@ interface Model {
 /** Folders of models whose config has an image token, each with a tokenizer and a template for it. */
 async function* models(): AsyncGenerator<Model> {
   let found = 0;
-  for (const kind of ["verifiers"]) {
+  for (const kind of ["verifiers", "verifiers-more"]) {
     for (const name of Object.keys(goldenJson<{ cases: Json }>(kind, "manifest.json").cases)) {
       const config = goldenJson<Json>(kind, name, "config.json");
       if (config["image_token_id"] === undefined) continue;

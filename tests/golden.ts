@@ -3,13 +3,20 @@
  *
  * @module
  */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** Path of a golden file or folder; the environment variable `GOLDENS` names another set of the same layout. */
+const OWN = fileURLToPath(new URL("./golden", import.meta.url));
+
+/**
+ * Path of a golden file or folder; the environment variable `GOLDENS` names another set of the same layout. Folders that the other
+ * set does not have are the project's own.
+ */
 export function golden(...parts: string[]): string {
-  const folder = Deno.env.get("GOLDENS") || fileURLToPath(new URL("./golden", import.meta.url));
-  return join(folder, ...parts);
+  const folder = Deno.env.get("GOLDENS") || OWN, [first] = parts;
+  const lacks = first !== undefined && existsSync(folder) && !existsSync(join(folder, first));
+  return join(lacks ? OWN : folder, ...parts);
 }
 
 /** The content of a golden index file (`index.json`, `cases.json`, `manifest.json`). */

@@ -23,11 +23,12 @@ interface Manifest {
   readonly cases: Readonly<Record<string, Case>>;
 }
 
-const { cases } = goldenJson<Manifest>("verifiers", "manifest.json");
 const registry = builtins();
 
-function config(name: string): Record<string, unknown> {
-  return goldenJson("verifiers", name, "config.json");
+interface Place {
+  /** The folder that the case is in. */
+  readonly set: string;
+  readonly name: string;
 }
 
 function assertClose(got: Float32Array, expected: Float32Array, what: string): void {
@@ -108,14 +109,14 @@ async function greedy(
   return found;
 }
 
-function testCase(name: string, device: Device): void {
+function testCase({ set, name }: Place, device: Device): void {
   const title = `verifier ${name} computes what transformers does on ${device.name}`;
   Deno.test(title, { ignore: device.skip !== undefined }, async () => {
     using backend = await device.open();
-    using opened = await openVerifier(golden("verifiers", name), { registry });
+    using opened = await openVerifier(golden(set, name), { registry });
     using model = await opened.load(backend);
-    using inputs = await openWeights(golden("verifiers", name, "inputs.safetensors"));
-    using expected = await openWeights(golden("verifiers", name, "expected.safetensors"));
+    using inputs = await openWeights(golden(set, name, "inputs.safetensors"));
+    using expected = await openWeights(golden(set, name, "expected.safetensors"));
     const prompts = inputs.names().filter((key) => key.endsWith(".input_ids")).map((key) =>
       key.split(".")[0]!
     );
@@ -131,10 +132,11 @@ function testCase(name: string, device: Device): void {
   });
 }
 
-function testFrequencies(name: string, scaled: number): void {
+function testFrequencies({ set, name }: Place, scaled: number): void {
   Deno.test(`verifier ${name} rotates with the frequencies of transformers`, async () => {
-    const whole = config(name), text = (whole["text_config"] ?? whole) as Record<string, unknown>;
-    using expected = await openWeights(golden("verifiers", name, "expected.safetensors"));
+    const whole = goldenJson<Record<string, unknown>>(set, name, "config.json"),
+      text = (whole["text_config"] ?? whole) as Record<string, unknown>;
+    using expected = await openWeights(golden(set, name, "expected.safetensors"));
     const wanted = await floats(expected, "inv_freq");
     const { inverse, factor } = ropeFrequencies({
       headDim: 2 * wanted.length,
@@ -148,13 +150,13 @@ function testFrequencies(name: string, scaled: number): void {
 }
 
 /** Layer 0's experts as the product widens them: its rows are the weights' where x is the unit matrix. */
-function testExperts(name: string, device: Device): void {
+function testExperts({ set, name }: Place, device: Device): void {
   Deno.test(`verifier ${name} widens its experts exactly on ${device.name}`, {
     ignore: device.skip !== undefined,
   }, async () => {
     using backend = await device.open();
-    using weights = await openWeights(golden("verifiers", name));
-    using expected = await openWeights(golden("verifiers", name, "expected.safetensors"));
+    using weights = await openWeights(golden(set, name));
+    using expected = await openWeights(golden(set, name, "expected.safetensors"));
     for (const projection of ["gate_up_proj", "down_proj"]) {
       using _scope = backend.scope();
       const wanted = await expected.read(`dequant.0.${projection}`),
@@ -186,11 +188,14 @@ function testExperts(name: string, device: Device): void {
   });
 }
 
-for (const [name, { attention_scaling }] of Object.entries(cases)) {
-  testFrequencies(name, attention_scaling);
-  using expected = await openWeights(golden("verifiers", name, "expected.safetensors"));
-  for (const device of devices()) {
-    testCase(name, device);
-    if (expected.has("dequant.0.down_proj")) testExperts(name, device);
+for (const set of ["verifiers", "verifiers-more"]) {
+  const { cases } = goldenJson<Manifest>(set, "manifest.json");
+  for (const [name, { attention_scaling }] of Object.entries(cases)) {
+    testFrequencies({ set, name }, attention_scaling);
+    using expected = await openWeights(golden(set, name, "expected.safetensors"));
+    for (const device of devices()) {
+      testCase({ set, name }, device);
+      if (expected.has("dequant.0.down_proj")) testExperts({ set, name }, device);
+    }
   }
 }

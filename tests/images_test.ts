@@ -15,7 +15,12 @@ interface Prompt {
   readonly images: readonly ImagePatches[];
 }
 
-const { cases } = goldenJson<{ cases: Record<string, unknown> }>("verifiers", "manifest.json");
+const SETS: readonly string[] = ["verifiers", "verifiers-more"];
+
+function casesOf(set: string): string[] {
+  return Object.keys(goldenJson<{ cases: Record<string, unknown> }>(set, "manifest.json").cases);
+}
+
 const registry = builtins();
 
 async function withModel(
@@ -23,11 +28,11 @@ async function withModel(
   body: (model: VerifierModel, prompts: readonly [text: Prompt, image: Prompt]) => Promise<void>,
 ): Promise<void> {
   let found = 0;
-  for (const name of Object.keys(cases)) {
-    using inputs = await openWeights(golden("verifiers", name, "inputs.safetensors"));
+  for (const [set, name] of SETS.flatMap((set) => casesOf(set).map((name) => [set, name] as const))) {
+    using inputs = await openWeights(golden(set, name, "inputs.safetensors"));
     if (!inputs.has("p1.pixel_values")) continue;
     found++;
-    using opened = await openVerifier(golden("verifiers", name), { registry });
+    using opened = await openVerifier(golden(set, name), { registry });
     using model = await opened.load(backend);
     const pixels = toFloat32(await inputs.read("p1.pixel_values"));
     const grid = toInt32(await inputs.read("p1.image_grid_thw")) as unknown as ImagePatches["grid"];
@@ -104,7 +109,7 @@ testOnDevices("images that do not fit their tokens are refused", async (backend)
 });
 
 testOnDevices("a model that reads text only refuses images", async (backend) => {
-  const name = Object.keys(cases).find((name) => name.startsWith("llama") || name.startsWith("qwen2"))!;
+  const name = casesOf("verifiers").find((name) => name.startsWith("llama") || name.startsWith("qwen2"))!;
   using opened = await openVerifier(golden("verifiers", name), { registry });
   using model = await opened.load(backend);
   const images: ImagePatches[] = [{ pixels: new Float32Array(4), grid: [1, 1, 1] }];

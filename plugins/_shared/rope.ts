@@ -28,7 +28,8 @@ export interface RopeFrequencies {
 type Scaling = Readonly<Record<string, unknown>>;
 type Rule = (base: Float64Array, scaling: Scaling, spec: Omit<RopeSpec, "positions">) => RopeFrequencies;
 
-const RULES: Readonly<Record<string, Rule>> = { default: plain, linear, llama3, yarn };
+// mrope is the older name of positions that only sections set apart.
+const RULES: Readonly<Record<string, Rule>> = { default: plain, mrope: plain, linear, llama3, yarn };
 
 function field(scaling: Scaling, name: string, fallback?: number): number {
   const value = scaling[name] ?? fallback;

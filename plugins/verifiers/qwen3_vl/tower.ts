@@ -2,49 +2,28 @@
 import { ShapeError } from "../../../core/errors.ts";
 import type { ImagePatches } from "../../../core/plugin.ts";
 import type { Backend, Run, Tensor } from "../../../core/tensor.ts";
-import {
-  add,
-  attention,
-  concat,
-  gather,
-  gelu,
-  layernorm,
-  linear,
-  mix,
-  rope,
-  type RopeTables,
-  slice,
-} from "../../../kernels/ops/mod.ts";
+import { add, gather, gelu, layernorm, linear, mix } from "../../../kernels/ops/mod.ts";
 import type { ImageRows, ImageTower } from "../../_shared/images.ts";
+import {
+  groupRanges,
+  joinPatches,
+  type PatchAttention,
+  patchAttention,
+  type PatchPlaces,
+  patchPlaces,
+  patchRotation,
+  patchRows,
+} from "../../_shared/vision.ts";
 import type { VisionSizes } from "./vision_config.ts";
 
 /** Added to the variance in the tower's norms. */
 const EPS = 1e-6;
 
-/** Base of the tower's rotary frequencies. */
-const THETA = 10000;
-
 /** The tower's tensors by the rest of their names; vectors are f32. */
 export type VisionTensors = (name: string) => Tensor;
 
-/** Where the patches of an image are: they lie in blocks of `merge × merge`. */
-interface Patches {
-  readonly rows: Int32Array;
-  readonly columns: Int32Array;
-}
-
-function patchesOf([t, h, w]: ImagePatches["grid"], merge: number): Patches {
-  const rows = new Int32Array(t * h * w), columns = new Int32Array(t * h * w);
-  for (let i = 0; i < rows.length; i++) {
-    const within = i % (merge * merge), block = Math.floor(i / (merge * merge)) % (h / merge * (w / merge));
-    rows[i] = Math.floor(block / (w / merge)) * merge + Math.floor(within / merge);
-    columns[i] = block % (w / merge) * merge + within % merge;
-  }
-  return { rows, columns };
-}
-
 /** The four neighbours of each patch in a table of `side × side` positions, and their shares. */
-function neighbours({ rows, columns }: Patches, [, h, w]: ImagePatches["grid"], side: number): {
+function neighbours({ rows, columns }: PatchPlaces, [, h, w]: ImagePatches["grid"], side: number): {
   readonly places: Int32Array;
   readonly shares: Float32Array;
 } {
@@ -85,18 +64,20 @@ export class Qwen3VlTower implements ImageTower {
   }
 
   encode(run: Run, image: ImagePatches): ImageRows {
-    const { depth, deepstack, hidden, merge } = this.#sizes, [t, h, w] = image.grid;
-    const patches = patchesOf(image.grid, merge), count = t * h * w;
+    const { depth, deepstack, hidden, merge, heads, headDim } = this.#sizes, [t, h, w] = image.grid;
+    const patches = patchPlaces(image.grid, merge), count = t * h * w;
     using scope = this.#backend.scope();
     let x = this.#embed(run, image, patches);
-    const tables = this.#rotation(patches), deep: Tensor[] = [];
-    const ranges = new Int32Array(2 * count).map((_, i) =>
-      Math.floor(i / 2 / (h * w)) * h * w + (i % 2 === 0 ? 0 : h * w)
-    );
-    const rows = this.#backend.from(Int32Array.from({ length: count }, (_, i) => i), [count]);
-    const seen = this.#backend.from(ranges, [count, 2]);
+    const deep: Tensor[] = [];
+    const how: PatchAttention = {
+      heads,
+      headDim,
+      tables: patchRotation(this.#backend, patches, headDim),
+      rows: this.#backend.from(Int32Array.from({ length: count }, (_, i) => i), [count]),
+      ranges: this.#backend.from(groupRanges(Array.from({ length: t }, () => h * w)), [count, 2]),
+    };
     for (let block = 0; block < depth; block++) {
-      x = this.#block(run, x, { name: `blocks.${block}`, tables, rows, ranges: seen });
+      x = this.#block(run, x, `blocks.${block}`, how);
       const k = deepstack.indexOf(block);
       if (k >= 0) {
         const name = `deepstack_merger_list.${k}`;
@@ -118,59 +99,23 @@ export class Qwen3VlTower implements ImageTower {
   }
 
   /** Patches as rows, with what stands for their places: the table of these is drawn to the image's size. */
-  #embed(run: Run, { pixels, grid }: ImagePatches, patches: Patches): Tensor {
+  #embed(run: Run, image: ImagePatches, patches: PatchPlaces): Tensor {
     const { patch, side } = this.#sizes, count = patches.rows.length;
-    if (pixels.length !== count * patch) {
-      throw new ShapeError(
-        "forward",
-        `expected ${count} patches of ${patch} numbers for a grid of ${
-          grid.join(" × ")
-        }, received ${pixels.length} numbers`,
-      );
-    }
-    const { places, shares } = neighbours(patches, grid, side);
-    const x = this.#linear(run, this.#backend.from(pixels, [count, patch]), "patch_embed.proj");
+    const x = this.#linear(run, patchRows(this.#backend, image, patch), "patch_embed.proj");
+    const { places, shares } = neighbours(patches, image.grid, side);
     const found = gather(run, this.#tensors("pos_embed.weight"), this.#backend.from(places, [4 * count]));
     return mix(run, x, found, this.#backend.from(shares, [count, 4]));
   }
 
-  /** Angles: the first half of the frequencies turn with the patch's row, the second with its column. */
-  #rotation({ rows, columns }: Patches): RopeTables {
-    const { headDim } = this.#sizes, half = headDim / 2, quarter = half / 2;
-    const cos = new Float32Array(rows.length * half), sin = new Float32Array(cos.length);
-    for (let i = 0; i < cos.length; i++) {
-      const patch = Math.floor(i / half), j = i % half, at = (j < quarter ? rows : columns)[patch]!;
-      const angle = Math.fround(at * Math.fround(THETA ** (-2 * (j % quarter) / half)));
-      cos[i] = Math.cos(angle);
-      sin[i] = Math.sin(angle);
-    }
-    const shape = [rows.length, half];
-    return { cos: this.#backend.from(cos, shape), sin: this.#backend.from(sin, shape) };
-  }
-
-  #block(run: Run, x: Tensor, { name, tables, rows, ranges }: {
-    readonly name: string;
-    readonly tables: RopeTables;
-    readonly rows: Tensor;
-    readonly ranges: Tensor;
-  }): Tensor {
-    const { heads, headDim, hidden } = this.#sizes;
+  #block(run: Run, x: Tensor, name: string, how: PatchAttention): Tensor {
     const all = this.#linear(run, this.#norm(run, x, `${name}.norm1`), `${name}.attn.qkv`);
-    const part = (i: number) => slice(run, all, { axis: 1, start: i * hidden, end: (i + 1) * hidden });
-    const turned = (i: number) => rope(run, part(i), tables, rows, headDim);
-    const attrs = { heads, kvHeads: heads, headDim, scale: headDim ** -0.5 };
-    const attended = attention(run, { q: turned(0), k: turned(1), v: part(2), ranges }, attrs);
-    const h = add(run, x, this.#linear(run, attended, `${name}.attn.proj`));
+    const h = add(run, x, this.#linear(run, patchAttention(run, all, how), `${name}.attn.proj`));
     const inner = this.#linear(run, this.#norm(run, h, `${name}.norm2`), `${name}.mlp.linear_fc1`);
     return add(run, h, this.#linear(run, gelu(run, inner, { tanh: true }), `${name}.mlp.linear_fc2`));
   }
 
-  /** The patches of each block side by side: `[n·m², width]` → `[n, m²·width]`. */
   #joined(run: Run, x: Tensor): Tensor {
-    const each = this.merge ** 2, count = x.shape[0]! / each;
-    const nth = (i: number) => Int32Array.from({ length: count }, (_, row) => row * each + i);
-    const parts = Array.from({ length: each }, (_, i) => gather(run, x, this.#backend.from(nth(i), [count])));
-    return concat(run, parts, 1);
+    return joinPatches(run, this.#backend, x, this.merge ** 2);
   }
 
   #merged(run: Run, x: Tensor, name: string): Tensor {

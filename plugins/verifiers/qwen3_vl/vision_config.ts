@@ -1,5 +1,6 @@
 /** What a config of Qwen3-VL says of its vision tower, and the tower's tensors. */
 import type { TensorInfo, VerifierInfo } from "../../../core/plugin.ts";
+import { type MropeSections, mropeSections } from "../../_shared/mrope.ts";
 import type { QwenImages } from "../../_shared/qwen_images.ts";
 import { ConfigFields } from "../../_shared/verifier_config.ts";
 
@@ -36,7 +37,7 @@ export interface VisionSizes {
 }
 
 /** Interleaved: of three frequencies in turn one each, while the sections of height and width last; the rest are of time. */
-function interleaved([, height, width]: readonly [number, number, number], half: number): readonly number[] {
+function interleaved([, height, width]: MropeSections, half: number): readonly number[] {
   return Array.from({ length: half }, (_, i) => {
     if (i % 3 === 1 && i < 3 * height) return 1;
     return i % 3 === 2 && i < 3 * width ? 2 : 0;
@@ -44,14 +45,9 @@ function interleaved([, height, width]: readonly [number, number, number], half:
 }
 
 function axesOf(info: VerifierInfo): readonly number[] {
-  const scaling = info.ropeScaling ?? {},
-    fields = new ConfigFields(scaling, `${info.nameOrPath}: rope_scaling`);
-  const half = info.headDim / 2, sections = fields.layers("mrope_section", 3);
-  if (sections.length !== 3 || sections.reduce((sum, n) => sum + n, 0) !== half) {
-    throw fields.refuse("mrope_section", `three sections that sum to ${half}`);
-  }
+  const { sections, fields } = mropeSections(info);
   if (!fields.flag("mrope_interleaved")) throw fields.refuse("mrope_interleaved", "true");
-  return interleaved(sections as unknown as [number, number, number], half);
+  return interleaved(sections, info.headDim / 2);
 }
 
 /**
