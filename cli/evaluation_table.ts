@@ -11,11 +11,7 @@ export interface Shown extends EvaluationFigures {
 }
 
 /** Prints what an evaluation found. */
-export function printEvaluation(
-  out: Output,
-  found: Shown,
-  options: { readonly sampled?: boolean } = {},
-): void {
+export function printEvaluation(out: Output, found: Shown): void {
   const positions = found.acceptance_per_position.map((rate, i) => [
     String(i + 1),
     percent(rate),
@@ -42,7 +38,7 @@ export function printEvaluation(
         ["to first token", ...medians(found.time_to_first_token_ms, 2)],
         ["per text", ...medians(found.latency_ms, 1)],
       ])) +
-      (found.data_sets.length < 2 ? "" : dataSets(found)) + identity(out, found, options.sampled ?? true),
+      (found.data_sets.length < 2 ? "" : dataSets(found)) + identity(out, found),
   );
 }
 
@@ -87,10 +83,8 @@ function percent(share: number): string {
   return `${(100 * share).toFixed(1)}%`;
 }
 
-function identity(out: Output, { identical, prompts }: Shown, sampled: boolean): string {
-  if (identical === null) {
-    return sampled ? "Sampled: texts with and without the draft differ, their distribution does not\n" : "";
-  }
+function identity(out: Output, { identical, prompts }: Shown): string {
+  if (identical === null) return ""; // nobody compared
   return identical
     ? style(out, "green", `Identical: all ${prompts} texts are token for token those of the verifier alone\n`)
     : style(

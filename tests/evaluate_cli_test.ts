@@ -57,7 +57,7 @@ Deno.test("an evaluation counts what the Python system counted, one text at a ti
     assert.equal(two.identical, true);
   }));
 
-Deno.test("sampled texts do not depend on how many are written at once", async () => {
+Deno.test("sampled texts are the verifier's own, and do not depend on how many are written at once", async () => {
   const outputs = async (concurrency: string) => {
     const sampling = ["--temperature", "0.8", "--top-p", "0.9", "--seed", "3", "--max-tokens", "12"];
     const paths = ["-b", VERIFIER, "-s", SPECULATOR, "-d", DIALOGUES, "--limit", "4"];
@@ -65,6 +65,7 @@ Deno.test("sampled texts do not depend on how many are written at once", async (
       ...["evaluate", ...paths, ...sampling, "--concurrency", concurrency, "--json", ...WASM],
     ]);
     assert.equal(code, 0, err);
+    assert.equal(JSON.parse(out).identical, true);
     return JSON.parse(out).outputs;
   };
   assert.deepEqual(await outputs("4"), await outputs("1"));

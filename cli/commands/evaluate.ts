@@ -157,7 +157,7 @@ async function conclude(
 ): Promise<void> {
   const { base = null, speculator = null } = flags;
   if (flags.json) printJson(context, found);
-  else printEvaluation(context.out, found, { sampled: flags.temperature > 0 });
+  else printEvaluation(context.out, found);
   if (folder === null) return;
   const name = flags.name ?? basename(speculator ?? base ?? engine);
   const paths = await writeResults(

@@ -66,7 +66,7 @@ function acceptance(runs: readonly EvaluationRun[], one: EvaluationRun | null): 
       ),
       perPosition(
         "Conditional acceptance per position",
-        "Of the rounds that accepted the position before, those that accepted this one.",
+        "Share of those rounds that accepted the position before.",
         (figures) => figures.conditional_acceptance,
       ),
       ...(several
@@ -162,7 +162,7 @@ type TimesOf = Readonly<Record<Side, Percentiles | null>>;
 const SIDES = [["plain", "without the draft"], ["speculative", "with the draft"]] as const;
 
 function percentileBars(title: string, times: TimesOf): Chart {
-  const names = ["p50", "p90", "p95", "p99"] as const;
+  const names = ["p50", "p90", "p99"] as const; // more, and their labels meet
   return bars({ title, xLabel: "percentile of all texts", format: "seconds", categories: [...names] }, {
     series: SIDES.map(([side, name]) => [name, names.map((p) => seconds(times[side]?.[p]))]),
   });

@@ -48,8 +48,8 @@ export interface EvaluateOptions extends DraftingOptions {
 export interface EvaluateResult extends EvaluationFigures {
   /** Tokens a second, measured both without and with the draft. */
   readonly tokens_per_second: { readonly plain: number; readonly speculative: number };
-  /** Whether every text is token for token that of the verifier alone; `null` when sampling, where texts differ. */
-  readonly identical: boolean | null;
+  /** Whether every text is token for token that of the verifier alone, when sampling too: by the same numbers. */
+  readonly identical: boolean;
   /** Each data set's. */
   readonly data_sets: readonly DataSetFigures[];
   /** Token ids written for each prompt. */
@@ -131,7 +131,7 @@ export async function* evaluate(options: EvaluateOptions, runtime: Runtime): Sta
   return {
     ...figures,
     tokens_per_second: { plain: plain ?? 0, speculative: speculative ?? 0 },
-    identical: temperature === 0 ? identical : null,
+    identical,
     data_sets: found,
     outputs,
   };
