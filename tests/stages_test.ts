@@ -12,6 +12,7 @@ import {
   type Runtime,
   train,
   type TrainOptions,
+  validate,
   vocabMap,
 } from "../mod.ts";
 
@@ -136,6 +137,20 @@ Deno.test("training that was stopped after an epoch ends with the same bytes", a
     const resumed = await finish(train(options, runtime));
     assert.equal(resumed.steps, whole.steps);
     assert.deepEqual(await contents(resumed.checkpoint), await contents(whole.checkpoint));
+    // vLLM takes every safetensors file of a folder for the model's.
+    assert.deepEqual([...(await contents(whole.checkpoint)).keys()], [
+      "config.json",
+      "model.safetensors",
+      "optimizer_state_dict.pt",
+      "scheduler_state_dict.pt",
+      "training_state.json",
+      "val_metrics.json",
+    ]);
+    const { decoded, problems } = await finish(
+      validate({ path: whole.checkpoint, verifier: VERIFIER }, runtime),
+    );
+    assert.deepEqual(problems, []);
+    assert.ok(decoded!.tokens > 0);
     await assert.rejects(
       finish(train({ ...options, lr: 1 }, runtime)),
       /expected lr = 0.001 as before, received 1/,

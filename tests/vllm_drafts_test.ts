@@ -56,14 +56,9 @@ for (const [title, method, tokens, draft] of DRAFTS) {
           totalSeqLen: 512,
           noiseStd: 0,
         }, runtime));
-        // vLLM takes every file of weights in a folder for the model's.
-        await Deno.mkdir(at("served"));
-        for (const name of ["config.json", "model.safetensors"]) {
-          await Deno.copyFile(join(checkpoint, name), at("served", name));
-        }
         const ours = await finish(evaluate({
           base: VERIFIER,
-          speculator: at("served"),
+          speculator: checkpoint,
           data: [DIALOGUES],
           limit: PROMPTS,
           maxTokens: MOST_TOKENS,
@@ -72,7 +67,7 @@ for (const [title, method, tokens, draft] of DRAFTS) {
           args: [
             SCRIPT,
             VERIFIER,
-            at("served"),
+            checkpoint,
             DIALOGUES,
             method,
             `${tokens}`,
