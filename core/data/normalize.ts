@@ -92,7 +92,9 @@ export function normalizeConversation(turns: unknown, options: NormalizeOptions 
     if (role === undefined) continue;
     const raw = truthy(turn.value) ? turn.value : truthy(turn.content) ? turn.content : "";
     const content = strict ? raw : contentText(raw);
-    if (content === undefined) return reject("content is not text");
+    if (content === undefined) {
+      return reject(hasImage(raw) ? "content has images" : "content is not text");
+    }
     messages.push({ role, content, ...reasoningOf(turn, strict) });
     if (role === "assistant" && options.keepTurns !== undefined && i + 1 >= options.keepTurns) break;
   }
@@ -132,6 +134,12 @@ function contentText(content: unknown): string | undefined {
     else return undefined;
   }
   return joined;
+}
+
+/** Whether a part of a content is a picture, as OpenAI or Hugging Face write it. */
+function hasImage(content: unknown): boolean {
+  const kinds: readonly unknown[] = ["image_url", "image", "input_image"];
+  return Array.isArray(content) && content.some((part) => isObject(part) && kinds.includes(part.type));
 }
 
 /** What Python takes for true. */

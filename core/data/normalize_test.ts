@@ -33,6 +33,7 @@ Deno.test("records that hold no conversation are rejected with a reason", () => 
     [{ conversations: ["hi"] }, "turn is not an object"],
     [{ conversations: [{ from: "bing", value: "a" }] }, "no turn of a known role"],
     [{ conversations: [{ from: "human", value: 7 }] }, "content is not text"],
+    [{ messages: [{ role: "user", content: [{ type: "image" }] }] }, "content has images"],
   ];
   for (const [record, reason] of reasons) {
     assert.deepEqual(normalizeRecord(record), { rejected: { reason } }, JSON.stringify(record));
