@@ -43,7 +43,7 @@ const CODE: Readonly<Record<PluginKind, readonly [member: string, rules: Readonl
  *
  * @param value default export of a module
  * @param source where it came from, for messages: a name, path or URL
- * @throws {PluginError} naming the first member that is missing or wrong
+ * @throws {PluginError} naming every member that is missing or wrong
  */
 export function checkPlugin(value: unknown, source: string): Plugin {
   if (!isObject(value)) {
@@ -105,13 +105,12 @@ function checkMembers(
   rules: Readonly<Record<string, Rule>>,
   where: { readonly source: string; readonly of: string },
 ): void {
-  for (const [member, rule] of Object.entries(rules)) {
-    if (holds(value[member], rule)) continue;
-    throw new PluginError(
-      where.source,
-      `expected ${where.of} to have "${member}", ${WORDS[rule]}, received ${describe(value[member])}`,
-    );
-  }
+  const wrong = Object.entries(rules).filter(([member, rule]) => !holds(value[member], rule));
+  if (wrong.length === 0) return;
+  const found = wrong.map(([member, rule]) =>
+    `"${member}", ${WORDS[rule]}, received ${describe(value[member])}`
+  );
+  throw new PluginError(where.source, `expected ${where.of} to have ${found.join("; and ")}`);
 }
 
 const WORDS: Readonly<Record<Rule, string>> = {

@@ -71,7 +71,12 @@ Deno.test("plugins check says in words what is missing or wrong", async () => {
         [
           "draft",
           ["needs: () =>", "need: () =>"],
-          /what load\(\) gives to have "needs", a function, received nothing/,
+          /what load\(\) gives to have "needs", a function, received nothing\n/,
+        ],
+        [
+          "draft",
+          ["tensors: () => [],\n  initialise:", "initialize:"],
+          /to have "tensors", a function, received nothing; and "initialise", a function, received nothing\n/,
         ],
         [
           "draft",
