@@ -20,6 +20,8 @@ export interface ResolveDatasetOptions extends Pick<ResolveOptions, "env" | "sig
 /** Where the hub keeps every data set as Parquet files, `<config>/<split>/<number>.parquet`. */
 const CONVERTED = "refs/convert/parquet";
 
+const DATA_FILE = /\.(jsonl?|parquet)$/i;
+
 const DATASET_ID =
   /^([A-Za-z0-9][\w.-]{0,95}\/[A-Za-z0-9][\w.-]{0,95})(?:@([\w.-][\w./-]{0,199}))?(?::([\w. -]{1,128}))?(?::([\w. -]{1,128}))?$/;
 
@@ -67,7 +69,7 @@ export async function resolveDataset(name: string, options: ResolveDatasetOption
     ? { config: undefined, split: first }
     : { config: first, split: second };
   // A file is named as its authors named it.
-  const isFile = /\.(jsonl?|parquet)$/i.test(second ?? first ?? "");
+  const isFile = DATA_FILE.test(second ?? first ?? "");
   const attempts = written === undefined ? isFile ? ["main"] : [CONVERTED, "main"] : [written];
   let missing: unknown;
   for (const revision of attempts) {
@@ -161,7 +163,8 @@ function chooseByName(names: readonly string[], wanted: Wanted): string[] {
   const has = (word: string) => (name: string) =>
     new RegExp(`(^|[/._-])${RegExp.escape(word)}([/._-]|$)`).test(name);
   const ofConfig = wanted.config === undefined ? data : data.filter(has(wanted.config));
-  let chosen = ofConfig.filter(has(wanted.split ?? "train"));
+  const { split = "train" } = wanted, isFile = DATA_FILE.test(split);
+  let chosen = ofConfig.filter(isFile ? (name) => name === split || name.endsWith(`/${split}`) : has(split));
   if (chosen.length === 0 && (wanted.split === undefined || wanted.split === "train")) chosen = ofConfig;
   // The same records are often there in several formats.
   const formats = [/\.parquet$/i, /\.jsonl$/i, /\.json$/i];

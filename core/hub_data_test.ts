@@ -60,6 +60,15 @@ Deno.test("a data set that was never converted is read as its authors laid it ou
   assert.equal(texts(await resolveDataset("some/data:test", at(hub, folder.path))), "g");
 });
 
+Deno.test("a file behind a colon is that very one, as its authors left it", async () => {
+  const own = { "qa.jsonl": bytes("q"), "more/long_qa.jsonl": bytes("l"), "qa.json": bytes("j") };
+  await using hub = startHub({ files: {}, data: { [CONVERTED]: CONVERTED_FILES, main: own } });
+  await using folder = await testFolder();
+  assert.equal(texts(await resolveDataset("some/data:qa.jsonl", at(hub, folder.path))), "q");
+  assert.equal(texts(await resolveDataset("some/data:long_qa.jsonl", at(hub, folder.path))), "l");
+  await assert.rejects(resolveDataset("some/data:none.jsonl", at(hub, folder.path)), /received .*qa\.jsonl/);
+});
+
 Deno.test("a data set is there offline once it was fetched, but no split that was not", async () => {
   await using hub = startHub({ files: {}, data: { [CONVERTED]: CONVERTED_FILES } });
   await using folder = await testFolder();

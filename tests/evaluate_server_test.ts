@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { readResults } from "../mod.ts";
-import { cli, DIALOGUES, filesIn, inFolder, runProcess, SPECULATOR, VERIFIER } from "./cli.ts";
+import { cli, cliProcess, DIALOGUES, filesIn, inFolder, runProcess, SPECULATOR, VERIFIER } from "./cli.ts";
 import { withServer } from "./serve.ts";
 
 const FAKE = fileURLToPath(new URL("./fake_vllm.ts", import.meta.url));
@@ -19,6 +19,12 @@ async function fakeProgram(folder: string): Promise<Record<string, string>> {
   await Deno.writeTextFile(path, `#!/bin/sh\nexec "${Deno.execPath()}" run --no-check -A "${FAKE}" "$@"\n`);
   await Deno.chmod(path, 0o755);
   return { PATH: `${folder}:${Deno.env.get("PATH")}` };
+}
+
+/** Whether a process has ended, though nobody may have asked for its end yet. */
+async function isGone(pid: string): Promise<boolean> {
+  const state = await Deno.readTextFile(`/proc/${pid}/stat`).catch(() => null);
+  return state === null || / Z /.test(state);
 }
 
 async function json(args: readonly string[]): Promise<Record<string, unknown>> {
@@ -189,8 +195,7 @@ Deno.test("a server is launched with the draft and without, and nothing of it is
       const log = await Deno.readTextFile(at("out", name));
       assert.match(log, /serving org\/base/);
       const pid = /child (\d+)/.exec(log)![1]!;
-      const state = await Deno.readTextFile(`/proc/${pid}/stat`).catch(() => "gone");
-      assert.ok(state === "gone" || / Z /.test(state), state);
+      assert.ok(await isGone(pid));
     }
   }));
 
@@ -226,6 +231,26 @@ Deno.test("a server that ends, or is not ready in time, is told with its last wo
       ...["--port", String(freePort())],
     ], { env: { PATH: at("empty") } });
     assert.match(missing.err, /Cannot find "vllm": .*\nhint: Install it/);
+  }));
+
+Deno.test("a launched server is stopped when the evaluation is", () =>
+  inFolder(async (at) => {
+    await Deno.mkdir(at("bin"));
+    const process = cliProcess([
+      ...["evaluate", "--engine", "vllm", "--launch", "-b", "B", "-s", "S", "-d", DIALOGUES, "-o", at("out")],
+      ...["--port", String(freePort()), "--server-flags", "--slow-start 60000"],
+    ], { env: await fakeProgram(at("bin")) }).spawn();
+    const ended = Promise.all([process.output(), process.status]);
+    let pid: string | undefined;
+    for (let i = 0; i < 200 && pid === undefined; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      const log = await Deno.readTextFile(at("out", "vllm_server.log")).catch(() => "");
+      pid = /child (\d+)/.exec(log)?.[1];
+    }
+    process.kill("SIGINT");
+    const [, { code }] = await ended;
+    assert.equal(code, 130);
+    assert.ok(await isGone(pid!));
   }));
 
 /** Runs something with a server that answers as said. */
