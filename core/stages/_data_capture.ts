@@ -60,9 +60,7 @@ export class Capture implements AsyncDisposable {
   /** Batches being written, the oldest first. */
   readonly #writes: Set<{ readonly done: Promise<unknown>; readonly bytes: number }> = new Set();
   #began = 0;
-  #tokens = 0;
   #computing = 0;
-  #warm = { at: 0, tokens: 0 };
 
   /** Opens nothing yet. */
   constructor(parts: CaptureParts) {
@@ -70,10 +68,17 @@ export class Capture implements AsyncDisposable {
     this.#writer = openSampleWriter({ ...parts.files, dtype: parts.dtype });
   }
 
-  /** Tokens a second; 0 before the second batch: the first one is slower, since kernels are made ready for it. */
-  get rate(): number {
-    const { at, tokens } = this.#warm;
-    return this.#tokens === tokens ? 0 : (this.#tokens - tokens) / ((performance.now() - at) / 1000);
+  /** Tokens a second, found by working some samples twice: kernels are made ready for the first time. */
+  async rate(samples: readonly Int32Array[]): Promise<number> {
+    this.#engine ??= await this.#open();
+    const engine = this.#engine, tokens = samples.reduce((sum, { length }) => sum + length, 0);
+    let start = 0;
+    for (let time = 0; time < 2; time++) {
+      start = performance.now();
+      await this.#states(engine, samples);
+      this.#computing += performance.now() - start;
+    }
+    return tokens / ((performance.now() - start) / 1000);
   }
 
   /** Seconds since the verifier was loaded, and those of them that it computed. */
@@ -103,7 +108,7 @@ export class Capture implements AsyncDisposable {
   async #work(samples: readonly Pending[]): Promise<void> {
     this.#engine ??= await this.#open();
     const start = performance.now();
-    const states = await this.#states(this.#engine, samples);
+    const states = await this.#states(this.#engine, samples.map(({ ids }) => ids));
     this.#computing += performance.now() - start;
     const { config, layers } = this.#parts, kept = config.layers.map((id) => layers.indexOf(id));
     const made = samples.flatMap(({ ids, index, known, lossMask }, i) => {
@@ -124,8 +129,6 @@ export class Capture implements AsyncDisposable {
     this.#writes.add(write);
     // A failure stays, and is reported when it is awaited.
     write.done.then(() => this.#writes.delete(write), () => {});
-    this.#tokens += samples.reduce((sum, { ids }) => sum + ids.length, 0);
-    if (this.#warm.at === 0) this.#warm = { at: performance.now(), tokens: this.#tokens };
   }
 
   async #open(): Promise<Engine> {
@@ -146,10 +149,10 @@ export class Capture implements AsyncDisposable {
     return engine;
   }
 
-  async #states(engine: Engine, samples: readonly Pending[]): Promise<HostTensor[][]> {
+  async #states(engine: Engine, samples: readonly Int32Array[]): Promise<HostTensor[][]> {
     const { layers, plugin } = this.#parts;
     try {
-      return await engine.capture(samples.map(({ ids }) => ids), layers);
+      return await engine.capture(samples, layers);
     } catch (cause) {
       if (cause instanceof SpeculatorsError) throw cause;
       throw new PluginError(plugin.name, "it failed while capturing hidden states", { cause });

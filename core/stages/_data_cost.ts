@@ -5,6 +5,9 @@ import type { Records } from "./_data_records.ts";
 /** Records that are looked at for an estimate. */
 const LOOKED_AT = 64;
 
+/** Tokens that are tried to tell the time, and how many times more a run must have for that to pay. */
+const TRIED = 256, TIMES = 20;
+
 /** Bytes of a file beside its states: archive, padding, the rest of the last block on disk. */
 const FILE_BYTES = 4096;
 
@@ -20,6 +23,10 @@ export interface DataCost {
   readonly bytes: number;
   /** Whether every record was looked at. */
   readonly exact: boolean;
+  /** Tokens of the samples that are not there yet. */
+  readonly left: number;
+  /** Some samples' ids, to be tried out; none where the run is too short for that. */
+  readonly trial: readonly Int32Array[];
 }
 
 /**
@@ -33,22 +40,28 @@ export async function estimateCost(
   options: { readonly perToken: number; readonly there: number },
 ): Promise<DataCost> {
   const { order } = records, looks = Math.min(order.length, LOOKED_AT);
-  let samples = 0, tokens = 0;
+  let samples = 0, tokens = 0, tried = 0;
+  const some: Int32Array[] = [];
   for (let i = 0; i < looks; i++) {
     const { found } = await records.read(Math.floor((i + 0.5) * order.length / looks));
     if ("rejected" in found) continue;
     samples++;
     tokens += found.ids.length;
+    if (tried >= TRIED) continue;
+    some.push(found.ids.slice(0, TRIED - tried));
+    tried += some.at(-1)!.length;
   }
   const scale = looks === 0 ? 0 : order.length / looks;
   const all = Math.round(samples * scale), total = Math.round(tokens * scale);
-  const left = all === 0 ? 0 : Math.max(0, 1 - options.there / all);
+  const missing = all === 0 ? 0 : Math.max(0, 1 - options.there / all), left = Math.round(missing * total);
   return {
     records: order.length,
     samples: all,
     tokens: total,
-    bytes: Math.round(left * (total * options.perToken + all * FILE_BYTES)),
+    bytes: Math.round(missing * (total * options.perToken + all * FILE_BYTES)),
     exact: looks === order.length,
+    left,
+    trial: left < TIMES * TRIED ? [] : some,
   };
 }
 
@@ -75,9 +88,9 @@ export function checkSpace(cost: DataCost, free: number | null, folder: string):
   );
 }
 
-/** How long the rest takes, in words. */
-export function describeRest(seconds: number, tokensPerSecond: number): string {
-  return `The rest takes about ${durationText(seconds)}, at ${
+/** How long it takes, in words. */
+export function describeTime(tokens: number, tokensPerSecond: number): string {
+  return `That takes about ${durationText(tokens / tokensPerSecond)}, at ${
     number(Math.round(tokensPerSecond))
   } tokens a second`;
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { numpyPermutation } from "../data/random.ts";
-import { checkSpace, describeCost, describeRest, estimateCost } from "./_data_cost.ts";
+import { checkSpace, describeCost, describeTime, estimateCost } from "./_data_cost.ts";
 import type { Records } from "./_data_records.ts";
 
 /** Whether the record at a place can be used: two of three, in a shuffled order as datagen has it. */
@@ -37,6 +37,8 @@ Deno.test("a few records are counted, many are estimated from some of them", asy
     tokens: 10 * SAMPLES,
     bytes: BYTES,
     exact: true,
+    left: 10 * SAMPLES,
+    trial: [],
   });
   assert.match(
     describeCost(few, null),
@@ -48,6 +50,16 @@ Deno.test("a few records are counted, many are estimated from some of them", asy
     JSON.stringify(many),
   );
   assert.match(describeCost(many, 2 ** 40), /^About \d\d \d{3} samples .* MiB to write with 1\.00 TiB free$/);
+});
+
+Deno.test("some samples are given to be tried out where the run is long enough for that", async () => {
+  const { left, trial } = await estimateCost(recordsOf(60, [100]), { perToken: 1, there: 0 });
+  assert.ok(left < 5120);
+  assert.deepEqual(trial, []);
+  const long = await estimateCost(recordsOf(900, [100]), { perToken: 1, there: 0 });
+  assert.deepEqual(long.trial.map(({ length }) => length), [100, 100, 56]);
+  const nearlyThere = { perToken: 1, there: long.samples - 10 };
+  assert.deepEqual((await estimateCost(recordsOf(900, [100]), nearlyThere)).trial, []);
 });
 
 Deno.test("what is there already is not written again", async () => {
@@ -70,8 +82,8 @@ Deno.test("a run that will not fit on the disk is refused, unless nobody knows",
 });
 
 Deno.test("times are told in the unit that a person plans with", () => {
-  assert.equal(describeRest(8.2, 1234.5), "The rest takes about 9 s, at 1 235 tokens a second");
-  assert.match(describeRest(600, 10), /10 min/);
-  assert.match(describeRest(36_000, 10), /10\.0 h/);
-  assert.match(describeRest(400_000, 10), /4\.6 days/);
+  assert.equal(describeTime(10_123, 1234.5), "That takes about 9 s, at 1 235 tokens a second");
+  assert.match(describeTime(6_000, 10), /10 min/);
+  assert.match(describeTime(360_000, 10), /10\.0 h/);
+  assert.match(describeTime(4_000_000, 10), /4\.6 days/);
 });

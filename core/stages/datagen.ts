@@ -31,7 +31,7 @@ import { loadTextModel } from "../text/mod.ts";
 import { turn } from "../turn.ts";
 import { openVerifier } from "../verifier.ts";
 import { Capture, captureEngine, type Pending } from "./_data_capture.ts";
-import { checkSpace, type DataCost, describeCost, describeRest, estimateCost } from "./_data_cost.ts";
+import { checkSpace, describeCost, describeTime, estimateCost } from "./_data_cost.ts";
 import { openDataRecords, type RecordOptions, type Records } from "./_data_records.ts";
 import { checkSameData } from "./same_data.ts";
 
@@ -148,7 +148,8 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
 
   const endpoint = options.endpoint === undefined ? {} : { endpoint: options.endpoint };
   await using capture = new Capture({ runtime, verifier, plugin, files, layers, dtype, config, ...endpoint });
-  const run: Run = { options, records, store, there, cost, capture, signal: runtime.signal };
+  if (cost.trial.length > 0) yield note(describeTime(cost.left, await capture.rate(cost.trial)));
+  const run: Run = { options, records, store, there, capture, signal: runtime.signal };
   const made = yield* makeSamples(run);
   // A shard may have none; the others then have them.
   if (made.end === 0 && !options.shard) throw nothingUsable(options, records, made.rejections);
@@ -182,7 +183,6 @@ interface Run {
   readonly store: SampleStore;
   /** Numbers of samples that an earlier run made. */
   readonly there: ReadonlySet<number>;
-  readonly cost: DataCost;
   readonly capture: Capture;
   readonly signal: AbortSignal | undefined;
 }
@@ -202,13 +202,13 @@ interface Made {
 
 /** Works all records in order; samples that are there already are compared, not made again. */
 async function* makeSamples(run: Run): Stage<Made> {
-  const { capture, cost, options, records, signal, store, there } = run, { order } = records;
+  const { capture, options, records, signal, store, there } = run, { order } = records;
   const { endpoint, batchSize = Infinity, startIdx = 0 } = options;
   const budget = options.batchTokens ?? (endpoint === undefined ? 2048 : 32768);
   const frequencies: TokenFrequencies = new Map(), lengths = new Map<number, number>();
   const rejections = new Rejections();
   await using rejectedFile = new RejectedFile(join(options.outputDir, REJECTED_FILE));
-  let index = 0, fresh = 0, tokens = 0, trainedTokens = 0, computed = 0, taken = 0, told = false;
+  let index = 0, fresh = 0, tokens = 0, trainedTokens = 0, computed = 0, taken = 0;
   let waiting: Pending[] = [], waitingTokens = 0;
   const progress = (done: number): StageEvent => ({
     type: "progress",
@@ -260,11 +260,6 @@ async function* makeSamples(run: Run): Stage<Made> {
       if (!known) fresh++;
     }
     index++;
-    if (!told && capture.rate > 0) {
-      told = true;
-      const left = cost.tokens - tokens;
-      if (left > 0) yield note(describeRest(left / capture.rate, capture.rate));
-    }
   }
   await flush(order.length);
   await capture.finish();
