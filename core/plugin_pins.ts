@@ -44,11 +44,13 @@ const IMPORT = /\b(?:from|import)\s*\(?\s*(?:\/\*[^]*?\*\/\s*)*(["'`])([^"'`\n]+
  * Compares a plugin's files with the lock file, or adds them to it.
  *
  * @param url address of its module; one that is not `http:` or `https:` is not pinned
- * @throws {PluginError} when a file is another one, or the plugin is unknown and the lock is frozen
+ * @throws {PluginError} when a file is another one, the plugin is unknown and the lock is frozen, or its address leads on to
+ * another
  * @throws {FormatError} when the lock file is damaged
  */
 export async function checkPins(url: string, lock: PluginLock): Promise<void> {
   if (!/^https?:/i.test(url)) return;
+  await refuseRedirect(url);
   const found = await filesOf(url), { version, plugins } = await readLock(lock.path);
   const pinned = Object.hasOwn(plugins, url) ? plugins[url]! : null;
   if (pinned === null) {
@@ -70,6 +72,27 @@ export async function checkPins(url: string, lock: PluginLock): Promise<void> {
       hint: `If the change is meant, look at it, then remove the plugin from ${lock.path} to pin it anew`,
     },
   );
+}
+
+/**
+ * What a module imports is found from where it really is, which the cache does not tell: asked of the host itself where that is
+ * permitted, and not otherwise, since pinning must not need more permissions than the plugin.
+ */
+async function refuseRedirect(url: string): Promise<void> {
+  const { host } = new URL(url);
+  if ((await Deno.permissions.query({ name: "net", host })).state !== "granted") return;
+  let response: Response;
+  try {
+    response = await fetch(url, { method: "HEAD", redirect: "manual" });
+  } catch {
+    return; // not to be reached now: what the cache has is what is run
+  }
+  const to = response.status >= 300 && response.status < 400 ? response.headers.get("location") : null;
+  await response.body?.cancel();
+  if (to === null) return;
+  throw new PluginError(url, `expected the address that it has, received one that leads on to ${to}`, {
+    hint: "Give that address: files are pinned by where they are",
+  });
 }
 
 async function add(

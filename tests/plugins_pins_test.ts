@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { checkPins } from "../core/plugin_pins.ts";
 import { inFolder } from "./cli.ts";
 import { serveFolder } from "./serve_folder.ts";
 
@@ -130,6 +131,24 @@ Deno.test("without the permission to write a plugin is not pinned, which is said
       assert.doesNotMatch(damaged.out, /RAN/);
     }
   });
+});
+
+Deno.test("an address that leads on to another is not pinned", async () => {
+  const server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    ({ url }) =>
+      url.endsWith("/there/mod.ts")
+        ? new Response("export default 1;", { headers: { "content-type": "application/typescript" } })
+        : new Response(null, { status: 302, headers: { location: "/there/mod.ts" } }),
+  );
+  await inFolder(async (at) => {
+    const lock = { path: at(LOCK) }, host = `http://127.0.0.1:${server.addr.port}`;
+    await assert.rejects(checkPins(`${host}/here.ts`, lock), /leads on to \/there\/mod\.ts/);
+    await assert.rejects(Deno.stat(lock.path), Deno.errors.NotFound);
+    await checkPins(`${host}/there/mod.ts`, lock);
+    await checkPins(`${host}/there/mod.ts`, { ...lock, frozen: true });
+  });
+  await server.shutdown();
 });
 
 Deno.test("a plugin on this machine is not pinned", async () => {
