@@ -44,6 +44,8 @@ export interface LoadRunOptions {
   readonly maxSeconds: number;
   /** Seconds that those under way have then, before they are stopped; 60 when absent. */
   readonly graceSeconds?: number;
+  /** Milliseconds that a client of a closed load waits when it was refused, before it asks again; 0 when absent. */
+  readonly pauseMs?: number;
   /** Sent as a bearer's key. */
   readonly apiKey?: string;
   /** Told of each request that is over. */
@@ -67,7 +69,7 @@ export interface LoadResult {
  */
 export async function runLoad(options: LoadRunOptions): Promise<LoadResult> {
   check(options);
-  const { shape, bodies, maxRequests, maxSeconds, graceSeconds = 60, apiKey, signal } = options;
+  const { shape, bodies, maxRequests, maxSeconds, graceSeconds = 60, pauseMs = 0, apiKey, signal } = options;
   const url = `${apiBase(options.endpoint)}/${options.api}`, begun = performance.now();
   const now = () => performance.now() - begun, records: LoadRecord[] = [];
   // `over`: no more are begun; `stop`: those under way end.
@@ -93,11 +95,15 @@ export async function runLoad(options: LoadRunOptions): Promise<LoadResult> {
     });
     records.push(record);
     options.onRecord?.(record);
+    return record.outcome;
   };
   try {
     if ("concurrency" in shape) {
       const client = async () => {
-        while (more()) await ask(now());
+        while (more()) {
+          const outcome = await ask(now());
+          if (outcome === "refused" && pauseMs > 0) await pauseFor(pauseMs, over.signal).catch(() => {});
+        }
       };
       await Promise.all(Array.from({ length: Math.min(shape.concurrency, maxRequests) }, client));
     } else await open(shape, { now, more, ask, signal: over.signal });
@@ -114,19 +120,19 @@ async function open(
   { now, more, ask, signal }: {
     readonly now: () => number;
     readonly more: () => boolean;
-    readonly ask: (due: number) => Promise<void>;
+    readonly ask: (due: number) => Promise<unknown>;
     readonly signal: AbortSignal;
   },
 ): Promise<void> {
   const { rate, arrivals = "poisson", seed = 0, maxConcurrency = 512 } = shape;
-  const random = new PythonRandom(seed), under = new Set<Promise<void>>();
+  const random = new PythonRandom(seed), under = new Set<Promise<unknown>>();
   for (let due = 0; more();) {
     const early = due - now();
     // Its end stops the wait too: nothing is begun any more then.
     if (early > 0) await pauseFor(early, signal).catch(() => {});
     while (under.size >= maxConcurrency && more()) await Promise.race(under);
     if (!more()) break;
-    const request: Promise<void> = ask(due).finally(() => under.delete(request));
+    const request: Promise<unknown> = ask(due).finally(() => under.delete(request));
     under.add(request);
     due += 1000 * (arrivals === "constant" ? 1 : -Math.log(1 - random.float())) / rate;
   }

@@ -1,5 +1,16 @@
-/** The clients of the serving benchmark, in a thread of their own: what they cost is not the server's. */
-/// <reference lib="deno.worker" />
+/**
+ * The clients of the serving benchmark, in a process of their own: neither their time nor their memory is the server's. Reads
+ * a load a line from standard input and writes what it found, a line each.
+ */
+import { createInterface } from "node:readline";
+import process from "node:process";
 import { type LoadRunOptions, runLoad } from "../../mod.ts";
 
-self.onmessage = async ({ data }: MessageEvent<LoadRunOptions>) => self.postMessage(await runLoad(data));
+for await (const line of createInterface({ input: process.stdin })) {
+  const { records, summary } = await runLoad(JSON.parse(line) as LoadRunOptions);
+  const lost = records.filter(({ outcome, status }) => outcome !== "ok" && status !== 429);
+  const times = records.filter(({ outcome }) => outcome === "ok").map(({ start, end }) => end - start);
+  process.stdout.write(
+    `${JSON.stringify({ summary, lost: lost.slice(0, 3), lostCount: lost.length, times })}\n`,
+  );
+}
