@@ -75,6 +75,7 @@ const KNOWN: Readonly<Record<PipelineStage, Readonly<Record<string, Kind>>>> = {
     topK: "number",
     seed: "number",
     limit: "number",
+    concurrency: "number",
   },
 };
 
