@@ -119,7 +119,14 @@ interface Place {
   readonly at: string;
 }
 
-const COUNTS = ["prompts", "rounds", "drafted", "accepted", "mean_accepted_length"];
+const COUNTS = [
+  ...["prompts", "prompt_tokens", "output_tokens", "rounds", "drafted", "accepted"],
+  "mean_accepted_length",
+];
+const POINT = [
+  ...["requests_per_second", "output_tokens", "output_tokens_per_second"],
+  ...["completed", "refused", "failed"],
+];
 const LISTS = ["acceptance_per_position", "conditional_acceptance", "accepted_per_position"];
 const TIMES = ["time_per_token_ms", "time_to_first_token_ms", "latency_ms"];
 
@@ -131,6 +138,7 @@ function checkFigures(value: unknown, { file, at }: Place): void {
       requireNumber(entry, { file, at: `${at}.${name}` });
     }
   }
+  if (figures.speed_up !== null) requireNumber(figures.speed_up, { file, at: `${at}.speed_up` });
   const speed = objectOf(figures.tokens_per_second, { file, at: `${at}.tokens_per_second` });
   for (const side of ["plain", "speculative"]) {
     if (speed[side] !== null) requireNumber(speed[side], { file, at: `${at}.tokens_per_second.${side}` });
@@ -143,8 +151,9 @@ function checkFigures(value: unknown, { file, at }: Place): void {
 
 function checkPoint(value: unknown, { file, at }: Place): void {
   const point = objectOf(value, { file, at });
-  for (const name of ["requests_per_second", "output_tokens_per_second"]) {
-    requireNumber(point[name], { file, at: `${at}.${name}` });
+  for (const name of POINT) requireNumber(point[name], { file, at: `${at}.${name}` });
+  for (const name of ["target", "mean_accepted_length"]) {
+    if (point[name] !== null) requireNumber(point[name], { file, at: `${at}.${name}` });
   }
   for (const name of ["data_set", "strategy"]) {
     if (typeof point[name] !== "string") throw unusable(file, `${at}.${name}`, "a text", point[name]);
