@@ -2,12 +2,17 @@
 import type { HostTensor } from "../tensor.ts";
 import type { PluginHeader } from "./header.ts";
 import type { VerifierInfo } from "./shared.ts";
-import type { VerifierModel } from "./verifier.ts";
+import type { ImagePatches, VerifierModel } from "./verifier.ts";
 
 /** A place where text and hidden states come from. */
 export interface EnginePlugin extends PluginHeader<"engine"> {
   /** What it can do. */
-  readonly capabilities: { readonly capture: boolean; readonly generate: boolean };
+  readonly capabilities: {
+    readonly capture: boolean;
+    readonly generate: boolean;
+    /** Whether samples that it captures may have images; not when absent. */
+    readonly images?: boolean;
+  };
   /** Opens it. */
   open(options: EngineOptions): Promise<Engine>;
   /** The command line, a word each, that starts the server it asks; absent where there is none. */
@@ -115,6 +120,12 @@ export interface GenerateRequest {
   readonly eosTokenIds?: readonly number[];
 }
 
+/** What samples have besides tokens. */
+export interface CaptureOptions {
+  /** Images of each sample, in the order of their tokens; only for engines whose capabilities say so. */
+  readonly images?: readonly (readonly ImagePatches[])[];
+}
+
 /** An engine at work. */
 export interface Engine extends Disposable {
   /** What the verifier is. */
@@ -123,7 +134,11 @@ export interface Engine extends Disposable {
    * Hidden states of samples: for each sample, for each layer id (serving convention), `[T, hidden]`. Samples are
    * worked together where that is faster; the result does not depend on it. The memory is the caller's to give away.
    */
-  capture(samples: readonly Int32Array[], layers: readonly number[]): Promise<HostTensor[][]>;
+  capture(
+    samples: readonly Int32Array[],
+    layers: readonly number[],
+    options?: CaptureOptions,
+  ): Promise<HostTensor[][]>;
   /** Goes on with a text. */
   generate(request: GenerateRequest): Promise<Int32Array>;
 }

@@ -19,6 +19,8 @@ export interface MaskedRecord {
   readonly text: string;
   /** Place of each token of the sample in it. */
   readonly offsets: Int32Array;
+  /** Where its images are: paths or `data:` URLs. Each has one token, as yet. */
+  readonly images?: readonly string[];
 }
 
 /** What a record gives: tokens, or why it cannot be used. */
@@ -60,5 +62,6 @@ export function maskRecord(
     counted: { ids, lossMask },
     text: encoded,
     offsets: offsets.subarray(0, 2 * end),
+    ...(made.images ? { images: made.images } : {}),
   };
 }

@@ -13,7 +13,7 @@ export interface Rejection {
 
 /** What a record holds: a conversation, or a text that belongs to nobody. */
 export type Normalized =
-  | { readonly messages: readonly Message[] }
+  | { readonly messages: readonly Message[]; readonly images?: readonly string[] }
   | { readonly document: string }
   | { readonly rejected: Rejection };
 
@@ -24,6 +24,11 @@ export interface NormalizeOptions {
    * hides `role`.
    */
   readonly strictUpstream?: boolean;
+  /**
+   * Take contents with images: they stay lists of parts, and where the images are is told beside the messages, in their order.
+   * Without it such records are rejected.
+   */
+  readonly images?: boolean;
   /** Turn dropout: stop after the first assistant turn whose number (from 1, raw turns counted) is at least this. */
   readonly keepTurns?: number;
 }
@@ -84,21 +89,25 @@ export function normalizeConversation(turns: unknown, options: NormalizeOptions 
   const strict = options.strictUpstream ?? false;
   if (!Array.isArray(turns)) return reject("conversation is not a list");
   if (turns.length === 0) return reject("conversation is empty");
-  const messages: Message[] = [];
+  const messages: Message[] = [], images: string[] = [];
   for (const [i, turn] of turns.entries()) {
     if (!isObject(turn)) return reject("turn is not an object");
     const hasFrom = strict ? "from" in turn : turn.from !== undefined && turn.from !== null;
     const role = roleOf(hasFrom ? turn.from : turn.role);
     if (role === undefined) continue;
     const raw = truthy(turn.value) ? turn.value : truthy(turn.content) ? turn.content : "";
-    const content = strict ? raw : contentText(raw);
+    const parts = options.images && !strict && hasImage(raw) ? contentParts(raw) : undefined;
+    if (parts) images.push(...parts.images);
+    const content = strict ? raw : parts?.content ?? contentText(raw);
     if (content === undefined) {
-      return reject(hasImage(raw) ? "content has images" : "content is not text");
+      if (!hasImage(raw)) return reject("content is not text");
+      return reject(options.images ? "an image without a place" : "content has images");
     }
     messages.push({ role, content, ...reasoningOf(turn, strict) });
     if (role === "assistant" && options.keepTurns !== undefined && i + 1 >= options.keepTurns) break;
   }
-  return messages.length === 0 ? reject("no turn of a known role") : { messages };
+  if (messages.length === 0) return reject("no turn of a known role");
+  return images.length === 0 ? { messages } : { messages, images };
 }
 
 function roleOf(name: unknown): "user" | "assistant" | "system" | undefined {
@@ -136,10 +145,35 @@ function contentText(content: unknown): string | undefined {
   return joined;
 }
 
-/** Whether a part of a content is a picture, as OpenAI or Hugging Face write it. */
-function hasImage(content: unknown): boolean {
+/** Whether a part is a picture, as OpenAI or Hugging Face write it. */
+function isImage(part: unknown): part is Json {
   const kinds: readonly unknown[] = ["image_url", "image", "input_image"];
-  return Array.isArray(content) && content.some((part) => isObject(part) && kinds.includes(part.type));
+  return isObject(part) && kinds.includes(part.type);
+}
+
+function hasImage(content: unknown): content is readonly unknown[] {
+  return Array.isArray(content) && content.some(isImage);
+}
+
+/** Parts as templates take them, and where the pictures are; `undefined` where one has no place. */
+function contentParts(
+  parts: readonly unknown[],
+): { readonly content: readonly Json[]; readonly images: readonly string[] } | undefined {
+  const content: Json[] = [], images: string[] = [];
+  for (const part of parts) {
+    if (isImage(part)) {
+      const { image_url: named, image, url, path } = part;
+      const source = [isObject(named) ? named.url : named, image, url, path].find((found) => text(found));
+      if (source === undefined) return undefined;
+      images.push(source as string);
+      content.push({ type: "image" });
+      continue;
+    }
+    const words = contentText([part]);
+    if (words === undefined) return undefined;
+    content.push({ type: "text", text: words });
+  }
+  return { content, images };
 }
 
 /** What Python takes for true. */

@@ -32,19 +32,24 @@ export interface PreprocessOptions {
 
 /** A masked sequence, or why there is none. */
 export type Preprocessed =
-  | { readonly sequence: MaskedText; readonly messages: readonly Message[] }
+  | {
+    readonly sequence: MaskedText;
+    readonly messages: readonly Message[];
+    /** Where its images are; each has one token as yet. */
+    readonly images?: readonly string[];
+  }
   | { readonly rejected: Rejection & { readonly detail?: string } };
 
 /** Normalises, renders, encodes and masks a record; what cannot be used is rejected with a reason, never thrown. */
 export function preprocessRecord(record: unknown, options: PreprocessOptions): Preprocessed {
   const { model, rule, strictUpstream = false } = options;
-  const normalized = normalizeRecord(record, { strictUpstream, ...dropout(record, options) });
+  const normalized = normalizeRecord(record, { strictUpstream, images: true, ...dropout(record, options) });
   if ("rejected" in normalized) return normalized;
   try {
     if ("document" in normalized) {
       return trained(wholeText(normalized.document, options), [], strictUpstream);
     }
-    const { messages } = normalized;
+    const { messages, images } = normalized;
     let shown = messages;
     if (strictUpstream) {
       const written = asTemplateSees(messages, model.template.source);
@@ -56,7 +61,8 @@ export function preprocessRecord(record: unknown, options: PreprocessOptions): P
       strictUpstream,
       ...(options.maxLength === undefined ? {} : { maxLength: options.maxLength }),
     });
-    return trained(sequence, messages, strictUpstream);
+    const made = trained(sequence, messages, strictUpstream);
+    return images === undefined || "rejected" in made ? made : { ...made, images };
   } catch (cause) {
     if (!(cause instanceof SpeculatorsError) || cause.code === "E_NOT_FOUND") throw cause;
     return { rejected: { reason: "cannot be rendered or encoded", detail: cause.message } };

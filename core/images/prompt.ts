@@ -11,6 +11,8 @@ const MAX_CONFIG_BYTES = 1024 * 1024;
 
 /** Reads images for a verifier. */
 export interface ImageInput {
+  /** The token that stands for an image. */
+  readonly token: number;
   /**
    * Reads an image and makes patches of it.
    *
@@ -23,6 +25,7 @@ export interface ImageInput {
   /**
    * Gives each image as many tokens as it has rows: the prompt has one for each.
    *
+   * @returns for each token of the longer prompt, which one of the prompt it is
    * @throws {ConfigError} when the prompt has not as many image tokens as there are images
    */
   expand(tokens: Int32Array, images: readonly ImagePatches[]): Int32Array;
@@ -46,6 +49,7 @@ export async function openImages(
   }
   const config = await processorConfig(join(folder, "preprocessor_config.json"));
   return {
+    token: reader.token,
     read: async (source) => reader.prepare(await readImage(source), config),
     expand: (tokens, images) => expandImages(tokens, images, reader),
   };
@@ -81,9 +85,9 @@ function expandImages(
   const counts = images.map(rows), extra = counts.reduce((sum, n) => sum + n - 1, 0);
   const all = new Int32Array(tokens.length + extra);
   let to = 0, next = 0;
-  for (const id of tokens) {
+  for (const [from, id] of tokens.entries()) {
     const count = id === token ? counts[next++]! : 1;
-    all.fill(id, to, to + count);
+    all.fill(from, to, to + count);
     to += count;
   }
   return all;

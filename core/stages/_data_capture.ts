@@ -3,7 +3,7 @@ import { type DataConfig, writeDataConfig } from "../data/data_config.ts";
 import type { SampleFileOptions } from "../data/store.ts";
 import { openSampleWriter, type SampleWriter } from "../data/write_samples.ts";
 import { ConfigError, PluginError, SpeculatorsError } from "../errors.ts";
-import type { Engine, EnginePlugin } from "../plugin.ts";
+import type { Engine, EnginePlugin, ImagePatches } from "../plugin.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Backend, HostTensor } from "../tensor.ts";
 import type { OpenedVerifier } from "../verifier.ts";
@@ -19,6 +19,8 @@ export interface Pending {
   readonly ids: Int32Array;
   /** 1 where one is trained on. */
   readonly lossMask: Uint8Array;
+  /** Its images, in the order of their tokens. */
+  readonly images?: readonly ImagePatches[];
   /** Whether its file is there: then it is worked along with the others of its batch, but not written. */
   readonly known: boolean;
 }
@@ -75,7 +77,7 @@ export class Capture implements AsyncDisposable {
     let start = 0;
     for (let time = 0; time < 2; time++) {
       start = performance.now();
-      await this.#states(engine, samples);
+      await this.#states(engine, samples.map((ids) => ({ ids })));
       this.#computing += performance.now() - start;
     }
     return tokens / ((performance.now() - start) / 1000);
@@ -108,7 +110,7 @@ export class Capture implements AsyncDisposable {
   async #work(samples: readonly Pending[]): Promise<void> {
     this.#engine ??= await this.#open();
     const start = performance.now();
-    const states = await this.#states(this.#engine, samples.map(({ ids }) => ids));
+    const states = await this.#states(this.#engine, samples);
     this.#computing += performance.now() - start;
     const { config, layers } = this.#parts, kept = config.layers.map((id) => layers.indexOf(id));
     const made = samples.flatMap(({ ids, index, known, lossMask }, i) => {
@@ -149,10 +151,15 @@ export class Capture implements AsyncDisposable {
     return engine;
   }
 
-  async #states(engine: Engine, samples: readonly Int32Array[]): Promise<HostTensor[][]> {
+  async #states(
+    engine: Engine,
+    samples: readonly Pick<Pending, "ids" | "images">[],
+  ): Promise<HostTensor[][]> {
     const { layers, plugin } = this.#parts;
     try {
-      return await engine.capture(samples, layers);
+      const ids = samples.map(({ ids }) => ids);
+      if (samples.every(({ images }) => !images)) return await engine.capture(ids, layers);
+      return await engine.capture(ids, layers, { images: samples.map(({ images = [] }) => images) });
     } catch (cause) {
       if (cause instanceof SpeculatorsError) throw cause;
       throw new PluginError(plugin.name, "it failed while capturing hidden states", { cause });

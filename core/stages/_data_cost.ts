@@ -43,11 +43,11 @@ export async function estimateCost(
   let samples = 0, tokens = 0, tried = 0;
   const some: Int32Array[] = [];
   for (let i = 0; i < looks; i++) {
-    const { found } = await records.read(Math.floor((i + 0.5) * order.length / looks));
+    const { found, patches } = await records.read(Math.floor((i + 0.5) * order.length / looks));
     if ("rejected" in found) continue;
     samples++;
     tokens += found.ids.length;
-    if (tried >= TRIED) continue;
+    if (tried >= TRIED || patches) continue; // part of an image cannot be worked
     some.push(found.ids.slice(0, TRIED - tried));
     tried += some.at(-1)!.length;
   }

@@ -6,6 +6,9 @@ import { maskRecord, type MaskResult } from "../data/mask_record.ts";
 import { type MaskItem, maskOnThreads, maskThreads } from "../data/mask_records.ts";
 import type { RecordSource } from "../data/source.ts";
 import { ConfigError, NotFoundError } from "../errors.ts";
+import type { ImageInput } from "../images/prompt.ts";
+import { placeImages } from "../images/record.ts";
+import type { ImagePatches } from "../plugin.ts";
 import { chooseMaskRule, type MaskRule, type TextModel } from "../text/mod.ts";
 
 /** What decides which tokens samples have, and which of them are trained on. */
@@ -43,6 +46,8 @@ export interface FoundRecord {
   readonly line: number;
   /** What it holds, or why it cannot be used. */
   readonly found: MaskResult;
+  /** Its images. */
+  readonly patches?: readonly ImagePatches[];
 }
 
 /** Records in their order. */
@@ -81,7 +86,7 @@ const MAX_THREADS = 4;
 export async function openDataRecords(
   options: RecordOptions,
   model: TextModel,
-  signal?: AbortSignal,
+  { signal, images }: { readonly signal?: AbortSignal | undefined; readonly images?: ImageInput } = {},
 ): Promise<Records> {
   const { seed = 0, seqLength = 2048, strictUpstream = false, assistantPattern } = options;
   const rule = chooseMaskRule(model, {
@@ -137,11 +142,19 @@ export async function openDataRecords(
         : { ...at, record: result.record, ...drawn };
     };
     const mask = { seqLength, strictUpstream }, text = { model, rule };
+    const complete = async (one: FoundRecord): Promise<FoundRecord> => {
+      const { found, path } = one;
+      if ("rejected" in found || !found.images) return one;
+      if (!images) return { ...one, found: { rejected: "content has images" } };
+      const placed = await placeImages(found, images, { path, seqLength });
+      if ("rejected" in placed) return { ...one, found: placed };
+      return { ...one, found: placed.record, patches: placed.patches };
+    };
     const read = async (place: number): Promise<FoundRecord> => {
       const { line, path, ...item } = await raw(place);
       if (item.rejected !== undefined) return { path, line, found: { rejected: item.rejected } };
       const { dropoutSeed, record } = item, drawn = dropoutSeed === undefined ? {} : { dropoutSeed };
-      return { path, line, found: maskRecord(record, text, { ...mask, ...drawn }) };
+      return await complete({ path, line, found: maskRecord(record, text, { ...mask, ...drawn }) });
     };
     const threads = maskThreads(threadsFor(options, order.length), order.length);
     const given = assistantPattern === undefined ? {} : { assistantPattern };
@@ -160,7 +173,7 @@ export async function openDataRecords(
           const { item, result } of maskOnThreads(order.length, { threads, setup, read: raw })
         ) {
           const { line, path, rejected } = item;
-          yield { path, line, found: rejected === undefined ? result : { rejected } };
+          yield await complete({ path, line, found: rejected === undefined ? result : { rejected } });
         }
       },
       [Symbol.dispose]: close,

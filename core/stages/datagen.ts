@@ -25,6 +25,7 @@ import { removeUnfinished } from "../files.ts";
 import { lockFolder } from "../folder_lock.ts";
 import { requireWritable } from "../folders.ts";
 import { freeSpace } from "../free_space.ts";
+import { openImages } from "../images/prompt.ts";
 import type { Runtime } from "../runtime.ts";
 import { BYTES } from "../tensor.ts";
 import { loadTextModel } from "../text/mod.ts";
@@ -116,7 +117,10 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
     const all = `${text.vocabSize} of the verifier's ${verifier.info.vocabSize} tokens`;
     yield note(`The tokenizer knows ${all}: look whether it is this model's`, "warning");
   }
-  using records = await openDataRecords(options, text, runtime.signal);
+  const plugin = await captureEngine(options.engine ?? "local", runtime);
+  const reads = plugin.capabilities.images && verifier.architecture.images?.(verifier.info);
+  const images = reads ? { images: await openImages(verifier) } : {};
+  using records = await openDataRecords(options, text, { signal: runtime.signal, ...images });
   const store = await openSampleStore(outputDir, options.format ? { format: options.format } : {});
   const dtype = options.dtype ?? modelDtype(verifier.info.raw);
   const kept = keptLayers(options, layers);
@@ -126,7 +130,6 @@ export async function* datagen(options: DatagenOptions, runtime: Runtime): Stage
   if (there.size > 0) await checkSameData(outputDir, config);
   const tokenFreqPath = options.tokenFreqPath ??
     (options.shard ? frequenciesBeside(outputDir) : "token_freq.pt");
-  const plugin = await captureEngine(options.engine ?? "local", runtime);
   await requireWritable(outputDir);
   await using _lock = await lockFolder(outputDir);
   await removeUnfinished(outputDir);
@@ -232,7 +235,7 @@ async function* makeSamples(run: Run): Stage<Made> {
     return before > 0;
   };
   let place = -1;
-  for await (const { found, line, path } of records.inOrder()) {
+  for await (const { found, line, path, patches } of records.inOrder()) {
     place++;
     await turn(signal);
     if ("rejected" in found) {
@@ -255,7 +258,8 @@ async function* makeSamples(run: Run): Stage<Made> {
         if (await flush(place)) yield progress(computed);
       }
       // Copies: a view would keep all that was encoded in memory.
-      waiting.push({ index, ids: ids.slice(), lossMask: lossMask.slice(), known });
+      const shown = patches ? { images: patches } : {};
+      waiting.push({ index, ids: ids.slice(), lossMask: lossMask.slice(), known, ...shown });
       waitingTokens += ids.length;
       if (!known) fresh++;
     }

@@ -60,7 +60,8 @@ export async function* generate(options: GenerateOptions, runtime: Runtime): Sta
   const rendered = options.raw
     ? options.prompt
     : text.render([{ role: "user", content }], { addGenerationPrompt: true });
-  const { ids } = text.encode(rendered), prompt = input ? input.expand(ids, images) : ids;
+  const { ids } = text.encode(rendered);
+  const prompt = input ? input.expand(ids, images).map((from) => ids[from]!) : ids;
   using backend = await runtime.openBackend();
   using model = await verifier.load(backend, runtime.signal ? { signal: runtime.signal } : {});
   using speculator = options.speculator

@@ -58,7 +58,7 @@ export async function* inspectSamples(
     what: "a model",
     hint: "Give a folder with tokenizer.json and a chat template",
   });
-  using records = await openDataRecords(options, await loadTextModel(folder), runtime.signal);
+  using records = await openDataRecords(options, await loadTextModel(folder), { signal: runtime.signal });
   const samples: InspectedSample[] = [], rejected: { path: string; line: number; reason: string }[] = [];
   for (let place = 0; place < records.order.length && samples.length < options.count; place++) {
     await turn(runtime.signal);

@@ -2,9 +2,11 @@
 import { ConfigError } from "../../../core/errors.ts";
 import { decode } from "../../../core/decode/decode.ts";
 import type {
+  CaptureOptions,
   Engine,
   EngineOptions,
   GenerateRequest,
+  ImagePatches,
   VerifierInfo,
   VerifierModel,
 } from "../../../core/plugin.ts";
@@ -14,6 +16,12 @@ import { tokenBatches } from "./batches.ts";
 
 /** Tokens in one pass of a capture: enough to fill the kernels, little enough that a pass stays small in memory. */
 const BATCH_TOKENS = 2048;
+
+/** A sample in a pass. */
+interface Document {
+  readonly tokens: Int32Array;
+  readonly images: readonly ImagePatches[];
+}
 
 /** Loads the verifier and opens the engine on it. */
 export async function openLocalEngine(options: EngineOptions): Promise<Engine> {
@@ -34,11 +42,16 @@ export class LocalEngine implements Engine {
     return this.#model.info;
   }
 
-  async capture(samples: readonly Int32Array[], layers: readonly number[]): Promise<HostTensor[][]> {
+  async capture(
+    samples: readonly Int32Array[],
+    layers: readonly number[],
+    { images = [] }: CaptureOptions = {},
+  ): Promise<HostTensor[][]> {
     samples.forEach((tokens, i) => this.#checkTokens(tokens, `sample ${i}`));
     const found: HostTensor[][] = samples.map(() => []);
     for (const batch of tokenBatches(samples.map(({ length }) => length), BATCH_TOKENS)) {
-      const states = await this.#states(batch.map((index) => samples[index]!), layers);
+      const documents = batch.map((index) => ({ tokens: samples[index]!, images: images[index] ?? [] }));
+      const states = await this.#states(documents, layers);
       batch.forEach((index, place) => found[index] = states[place]!);
     }
     return found;
@@ -59,17 +72,19 @@ export class LocalEngine implements Engine {
   }
 
   /** One pass over documents laid one after the other, one synchronisation: per document, per layer. */
-  async #states(documents: readonly Int32Array[], layers: readonly number[]): Promise<HostTensor[][]> {
+  async #states(documents: readonly Document[], layers: readonly number[]): Promise<HostTensor[][]> {
     const { backend, info: { hiddenSize } } = this.#model;
-    const lengths = documents.map(({ length }) => length);
+    const lengths = documents.map(({ tokens }) => tokens.length);
+    const images = documents.flatMap(({ images }) => images);
     const tokens = new Int32Array(lengths.reduce((sum, n) => sum + n, 0));
     let at = 0;
     for (const document of documents) {
-      tokens.set(document, at);
-      at += document.length;
+      tokens.set(document.tokens, at);
+      at += document.tokens.length;
     }
     using _scope = backend.scope();
-    const { hidden } = this.#model.forward({ tokens, lengths, capture: layers, logits: "none" });
+    const shown = images.length > 0 ? { images } : {};
+    const { hidden } = this.#model.forward({ tokens, lengths, ...shown, capture: layers, logits: "none" });
     const read = await backend.readAll(hidden);
     let start = 0;
     return lengths.map((length) => {

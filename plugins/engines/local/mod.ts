@@ -6,7 +6,7 @@ const plugin: EnginePlugin = definePlugin({
   kind: "engine",
   name: "local",
   summary: "This machine: the verifier runs on the project's own kernels",
-  capabilities: { capture: true, generate: true },
+  capabilities: { capture: true, generate: true, images: true },
   open: async (options) => (await import("./engine.ts")).openLocalEngine(options),
 });
 
