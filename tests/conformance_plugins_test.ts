@@ -1,6 +1,6 @@
 /** The suites of losses, engines and loggers over the built-in ones that need no server, and the template of a loss. */
 import { builtins } from "../plugins/mod.ts";
-import template from "../templates/loss/mod.ts";
+import template from "../examples/templates/loss/mod.ts";
 import { pluginConformance } from "./conformance/plugin.ts";
 import { devices } from "./devices.ts";
 

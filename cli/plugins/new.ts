@@ -7,7 +7,7 @@ import { type Command, Option } from "../_commander.ts";
 import { type Context, printJson, type SharedFlags, sharedFlags } from "../context.ts";
 import { KINDS } from "./show.ts";
 
-/** Files of a plugin's folder, as they lie in `templates/KIND`. */
+/** Files of a plugin's folder, as they lie in `examples/templates/KIND`. */
 const FILES = ["mod.ts", "mod_test.ts", "README.md"];
 
 /** Where the project is: a folder, or the address that it was run from. */
@@ -41,7 +41,7 @@ Examples:
           hint: "Take small letters, digits and _, a letter first",
         });
       }
-      const texts = await Promise.all(FILES.map((file) => template(`templates/${kind}/${file}`)));
+      const texts = await Promise.all(FILES.map((file) => template(`examples/templates/${kind}/${file}`)));
       await makeFolder(folder);
       for (const [i, file] of FILES.entries()) {
         await Deno.writeTextFile(join(folder, file), filled(texts[i]!, { kind, name }), {
@@ -83,7 +83,7 @@ function filled(
   return text
     .replaceAll(`my_${kind}`, name)
     .replaceAll(class_, words)
-    .replaceAll("../../", ROOT.href);
+    .replaceAll("../../../", ROOT.href);
 }
 
 /** Nothing that is there is written over. */

@@ -1,5 +1,5 @@
 /** A logger: a run's numbers as lines of text, `step name value`, in my_logger.txt. */
-import { definePlugin, type LoggerPlugin } from "../../mod.ts";
+import { definePlugin, type LoggerPlugin } from "../../../mod.ts";
 
 const plugin: LoggerPlugin = definePlugin({
   apiVersion: 1,

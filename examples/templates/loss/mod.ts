@@ -1,5 +1,5 @@
 /** A loss: half the squared distance between the two rows of logits. */
-import { definePlugin, type LossPlugin, type RowLossOp, ShapeError } from "../../mod.ts";
+import { definePlugin, type LossPlugin, type RowLossOp, ShapeError } from "../../../mod.ts";
 
 const WGSL = `
 struct Params { width: u32 }

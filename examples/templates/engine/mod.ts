@@ -5,7 +5,7 @@ import {
   type EnginePlugin,
   type HostTensor,
   type VerifierModel,
-} from "../../mod.ts";
+} from "../../../mod.ts";
 
 class MyEngine implements Engine {
   readonly #model: VerifierModel;

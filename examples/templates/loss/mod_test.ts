@@ -1,5 +1,5 @@
 /** The suite that every loss passes. */
-import { pluginConformance } from "../../tests/conformance/mod.ts";
+import { pluginConformance } from "../../../tests/conformance/mod.ts";
 import plugin from "./mod.ts";
 
 await pluginConformance(plugin);

@@ -6,7 +6,7 @@ import {
   newSpeculatorsConfig,
   type ProposerSession,
   type SpeculatorConfig,
-} from "../../mod.ts";
+} from "../../../mod.ts";
 
 /** What followed the latest earlier occurrence of the last token; empty when there is none. */
 function lookup(history: Int32Array, count: number): Int32Array {

@@ -1,6 +1,6 @@
 /** An architecture of verifiers: layers as Llama's, under a name of its own. */
-import { definePlugin, type VerifierPlugin } from "../../mod.ts";
-import { decoderArchitecture } from "../../plugins/_shared/decoder_family.ts";
+import { definePlugin, type VerifierPlugin } from "../../../mod.ts";
+import { decoderArchitecture } from "../../../plugins/_shared/decoder_family.ts";
 
 const ARCHITECTURES = ["MyVerifierForCausalLM"];
 
