@@ -97,7 +97,7 @@ export {
 export type { Sampling, Uniform } from "./core/decode/sampling.ts";
 
 // Stages.
-export type { SampleEnding } from "./core/data/store.ts";
+export type { Compression, SampleEnding } from "./core/data/store.ts";
 export type { Coverage, SelectVocabulary } from "./core/data/vocabulary.ts";
 export type { ScheduleName } from "./core/schedule.ts";
 export { convert, type ConvertOptions, type ConvertResult } from "./core/stages/convert.ts";
