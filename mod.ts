@@ -137,6 +137,7 @@ export {
 } from "./core/evaluation/results.ts";
 export { type About, evaluationRun, type Found } from "./core/evaluation/run.ts";
 export { writeResults } from "./core/evaluation/write_results.ts";
+export { requireWritable } from "./core/folders.ts";
 export { type ExportOptions, exportSpeculator } from "./core/stages/export.ts";
 export { generate, type GenerateOptions, type GenerateResult } from "./core/stages/generate.ts";
 export { logged, type LoggedOptions } from "./core/stages/logged.ts";

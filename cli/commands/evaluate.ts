@@ -6,6 +6,7 @@ import {
   evaluateServer,
   evaluationRun,
   type Found,
+  requireWritable,
   type Runtime,
   writeResults,
 } from "../../mod.ts";
@@ -102,6 +103,7 @@ Examples:
     .action(async (flags: Flags) => {
       const runtime = await runtimeFor(flags, context);
       const folder = flags.outputDir ?? (flags.launch ? `eval_results_${stamp()}` : null);
+      if (folder !== null) await requireWritable(folder); // before the work, which would be lost
       await conclude(await measured(flags, { runtime, context, folder }), { flags, context, folder });
     });
   defineCompare(command, context);
@@ -140,7 +142,6 @@ async function measured(
     return { found: await follow(evaluate(options, runtime), flags, context), engine, settings };
   }
   const asked = serverOptions(flags, folder ?? ".");
-  if (flags.launch && folder !== null) await Deno.mkdir(folder, { recursive: true });
   const found = await follow(evaluateServer({ ...asked, data, ...rest }, runtime), flags, context);
   const { apiKey: _, ...told } = asked;
   return { found, engine, settings: { ...settings, ...told } };
