@@ -4,13 +4,10 @@ import { openVerifier } from "../core/verifier.ts";
 import { builtins } from "../plugins/mod.ts";
 import { verifierConformance } from "./conformance/verifier.ts";
 import { type Device, devices } from "./devices.ts";
-import { golden, goldenJson } from "./golden.ts";
+import { verifierCases } from "./verifier_cases.ts";
 
 const registry = builtins();
-const cases = ["verifiers", "verifiers-more"].flatMap((set) => {
-  const manifest = goldenJson<{ cases: Record<string, { bytes: number }> }>(set, "manifest.json");
-  return Object.entries(manifest.cases).map(([name, { bytes }]) => ({ set, name, bytes }));
-}).sort((a, b) => a.bytes - b.bytes);
+const cases = verifierCases();
 
 function testVerifier(name: string, folder: string, device: Device): void {
   const title = `verifier ${name} does what every verifier must on ${device.name}`;
@@ -40,7 +37,7 @@ function testVerifier(name: string, folder: string, device: Device): void {
 
 for (const { name } of registry.list("verifier")) {
   const plugin = await registry.get("verifier", name);
-  const found = cases.find(({ set, name }) => plugin.matches(goldenJson(set, name, "config.json")));
+  const found = cases.find(({ config }) => plugin.matches(config));
   if (!found) continue;
-  for (const device of devices()) testVerifier(name, golden(found.set, found.name), device);
+  for (const device of devices()) testVerifier(name, found.folder, device);
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { ModelFit } from "../cli/model_fit.ts";
 import { builtins } from "../plugins/mod.ts";
 import { cli } from "./cli.ts";
-import { golden, goldenJson } from "./golden.ts";
+import { verifierCases } from "./verifier_cases.ts";
 
 const CONFIG = {
   architectures: ["LlamaForCausalLM"],
@@ -64,10 +64,9 @@ Deno.test("doctor says that a model is too large for this machine, and what to d
 });
 
 Deno.test("doctor reads a verifier of every family, and finds that it fits", async () => {
-  const { cases } = goldenJson<{ cases: Record<string, unknown> }>("verifiers", "manifest.json");
   const read = new Set<string>();
-  for (const name of Object.keys(cases)) {
-    const { code, out } = await cli(["doctor", golden("verifiers", name), "--device", "wasm", "--json"]);
+  for (const { folder, name } of verifierCases()) {
+    const { code, out } = await cli(["doctor", folder, "--device", "wasm", "--json"]);
     assert.equal(code, 0, name);
     const { model } = JSON.parse(out) as { model: ModelFit };
     assert.equal(model.devices.find(({ device }) => device === "wasm")?.fits, true, name);

@@ -12,14 +12,13 @@ import * as ops from "../kernels/ops/mod.ts";
 import { createRuntime, finish, train } from "../mod.ts";
 import { eagle3 } from "../plugins/eagle3/algorithm.ts";
 import { builtins } from "../plugins/mod.ts";
-import { golden, goldenJson } from "./golden.ts";
+import { verifierCases } from "./verifier_cases.ts";
 
 /** Tokens of a sample, and of a text that is decoded. */
 const LENGTH = 40, TOKENS = 24;
 
 const registry = builtins();
-const { cases } = goldenJson<{ cases: Record<string, { bytes: number }> }>("verifiers", "manifest.json");
-const smallest = Object.entries(cases).sort(([, a], [, b]) => a.bytes - b.bytes).map(([name]) => name);
+const cases = verifierCases();
 
 /** What a verifier says after a token, and its states while it does. */
 async function capture(model: VerifierModel, folder: string, first: Int32Array): Promise<void> {
@@ -61,17 +60,17 @@ async function text(
 for (const { name } of registry.list("verifier")) {
   Deno.test(`a draft for ${name} is trained and proposes, and the text stays the verifier's`, async () => {
     const plugin = await registry.get("verifier", name), folder = await Deno.makeTempDir();
-    const found = smallest.find((name) => plugin.matches(goldenJson("verifiers", name, "config.json")))!;
+    const found = cases.find(({ config }) => plugin.matches(config))!.folder;
     try {
       const runtime = await createRuntime({ device: "wasm" });
       using backend = await runtime.openBackend();
-      using opened = await openVerifier(golden("verifiers", found), { registry });
+      using opened = await openVerifier(found, { registry });
       using model = await opened.load(backend);
-      using inputs = await openWeights(golden("verifiers", found, "inputs.safetensors"));
+      using inputs = await openWeights(join(found, "inputs.safetensors"));
       const prompt = toInt32(await inputs.read("p0.input_ids")).slice(0, 8);
       await capture(model, join(folder, "data"), prompt);
       const { checkpoint } = await finish(train({
-        verifierNameOrPath: golden("verifiers", found),
+        verifierNameOrPath: found,
         dataPath: [join(folder, "data")],
         savePath: join(folder, "run"),
         epochs: 20,

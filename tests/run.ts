@@ -106,10 +106,10 @@ async function* testFiles(folder: string): AsyncGenerator<string> {
   }
 }
 
-/** Golden tests are those that ask `tests/golden.ts` where the files are. */
+/** Golden tests are those that ask `tests/golden.ts` where the files are, or `tests/verifier_cases.ts`. */
 async function readsGoldens(file: string): Promise<boolean> {
   return file.endsWith("_test.ts") &&
-    /from "[./]+(?:tests\/)?golden\.ts"/.test(await Deno.readTextFile(join(ROOT, file)));
+    /from "[./]+(?:tests\/)?(?:golden|verifier_cases)\.ts"/.test(await Deno.readTextFile(join(ROOT, file)));
 }
 
 function print(line: string): void {
