@@ -48,7 +48,8 @@ Deno.test("yarn's attention factor follows its fields", () => {
 Deno.test("scaling that is unknown or lacks a field is refused with the field's name", () => {
   assert.throws(
     () => scaled({ rope_type: "longrope" }),
-    (e) => e instanceof ConfigError && /rope_type.*default, linear, llama3, yarn.*longrope/.test(e.message),
+    (e) =>
+      e instanceof ConfigError && /rope_type.*default, mrope, linear, llama3, yarn.*longrope/.test(e.message),
   );
   assert.throws(
     () => scaled({ rope_type: "linear" }),
