@@ -116,7 +116,8 @@ Deno.test("plugins list is plugins, and show says what one is", async () => {
   assert.deepEqual(await cli(["plugins", "list"]), await cli(["plugins"]));
   const { out } = await cli(["plugins", "show", "local", "--json"]);
   const { kind, capabilities, from } = JSON.parse(out);
-  assert.deepEqual([kind, capabilities, from], ["engine", { capture: true, generate: true }, "built in"]);
+  const can = { capture: true, generate: true, images: true };
+  assert.deepEqual([kind, capabilities, from], ["engine", can, "built in"]);
   const unknown = await cli(["plugins", "show", "nobody"]);
   assert.equal(unknown.code, 1);
   assert.match(unknown.err, /known are .*eagle3/);
