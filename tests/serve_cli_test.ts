@@ -37,6 +37,7 @@ async function withProcess(
     } catch {
       // It has ended.
     }
+    await Promise.all([process.status, err]); // or the next test would be blamed for what is left
     throw error;
   } finally {
     await reader.cancel();
@@ -49,9 +50,11 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     const { code, err } = await withProcess(["-s", SPECULATOR], async (said, process) => {
       assert.match(said.address, /^http:\/\/127\.0\.0\.1:\d+$/);
       assert.deepEqual([said.model, said.num_spec_tokens], ["tiny-verifier", 3]);
-      const running = await post(said, "/v1/completions", LONG);
+      const [begun, running] = (await post(said, "/v1/completions", LONG)).body!.tee();
+      const reader = begun.getReader();
+      await reader.read(); // from now on it does not only wait
       process.kill(signal);
-      const events = await eventsOf(running);
+      const [events] = await Promise.all([eventsOf(new Response(running)), reader.cancel()]);
       assert.equal(events.at(-1), "[DONE]");
       assert.equal(JSON.parse(events.at(-2)!).choices[0].finish_reason, "length");
     });
