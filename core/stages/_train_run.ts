@@ -62,6 +62,7 @@ export class Run {
   readonly #bad: Set<string>;
   #state: Omit<TrainingState, "version">;
   #checkpoint: string;
+  #linked = true;
   #begun = false;
   #tokens = 0;
   #skipped = 0;
@@ -230,8 +231,12 @@ export class Run {
       },
       state: this.#state,
     });
-    if (best?.epoch === epoch && !await linkBest(savePath, epoch)) {
-      yield note("warning", `${savePath}/checkpoint_best cannot be made here; the best epoch is ${epoch}`);
+    if (best?.epoch === epoch) this.#linked = await linkBest(savePath, epoch) !== null;
+    if (best && !this.#linked && epoch + 1 === settings.epochs) {
+      yield note(
+        "info",
+        `the best epoch is ${best.epoch}; ${savePath}/checkpoint_best, a link to it, cannot be made`,
+      );
     }
     await pruneCheckpoints(savePath, { keep: options.keep ?? Infinity, best: best?.epoch ?? null });
     yield this.#metrics("checkpoint", { seconds: (performance.now() - start) / 1000 });
