@@ -2,7 +2,7 @@
 import { ConfigError } from "../../core/errors.ts";
 import { hostTensor } from "../../core/formats/dtype.ts";
 import type { TensorSource } from "../../core/formats/source.ts";
-import type { DraftTensorInfo, TensorInfo } from "../../core/plugin.ts";
+import type { DraftTensorInfo, TensorInfo, VerifierWeights } from "../../core/plugin.ts";
 import { byteLength, elements, type HostTensor, type Shape } from "../../core/tensor.ts";
 import { uniform } from "./uniform.ts";
 
@@ -16,6 +16,23 @@ export interface FirstSources {
   readonly fixed?: Readonly<Record<string, HostTensor>>;
   /** What is taken from elsewhere where the checkpoint has none, usually from the verifier. */
   readonly shared: Readonly<Record<string, () => Promise<HostTensor>>>;
+}
+
+/**
+ * What drafts take from the verifier, by the names that it has in a draft.
+ *
+ * @param head the output projection, where it is not the verifier's whole one
+ */
+export function fromVerifier(
+  verifier: VerifierWeights,
+  head: () => Promise<HostTensor> = () => verifier.lmHead(),
+): FirstSources["shared"] {
+  return {
+    "embed_tokens.weight": () => verifier.embedTokens(),
+    "lm_head.weight": head,
+    "verifier_lm_head.weight": head,
+    "verifier_norm.weight": () => verifier.norm(),
+  };
 }
 
 /**

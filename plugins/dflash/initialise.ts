@@ -3,7 +3,7 @@ import type { DraftSources, DraftTensorInfo, TensorInfo } from "../../core/plugi
 import type { HostTensor } from "../../core/tensor.ts";
 import { decoderTensors } from "../_shared/decoder_weights.ts";
 import { draftVocabulary, keptRows } from "../_shared/draft_vocabulary.ts";
-import { firstValues } from "../_shared/first_values.ts";
+import { firstValues, fromVerifier } from "../_shared/first_values.ts";
 import { type DFlashConfig, dflashSizes } from "./config.ts";
 
 /** Tensors without those that are the verifier's: shapes of what a checkpoint of any layout has. */
@@ -69,11 +69,6 @@ export async function initialiseDFlash(
     seed,
     checkpoint,
     fixed: map ? { d2t: map.d2t, t2d: map.t2d } : {},
-    shared: {
-      "embed_tokens.weight": () => verifier.embedTokens(),
-      "lm_head.weight": head,
-      "verifier_lm_head.weight": head,
-      "verifier_norm.weight": () => verifier.norm(),
-    },
+    shared: fromVerifier(verifier, head),
   });
 }

@@ -3,7 +3,7 @@ import type { DraftSources, DraftTensorInfo, TensorInfo } from "../../core/plugi
 import type { HostTensor } from "../../core/tensor.ts";
 import { decoderTensors } from "../_shared/decoder_weights.ts";
 import { draftVocabulary, keptRows } from "../_shared/draft_vocabulary.ts";
-import { firstValues } from "../_shared/first_values.ts";
+import { firstValues, fromVerifier } from "../_shared/first_values.ts";
 import { type Eagle3Config, type Eagle3Sizes, eagle3Sizes } from "./config.ts";
 
 /**
@@ -75,11 +75,6 @@ export async function initialiseEagle3(
     seed,
     checkpoint,
     fixed: map ? { d2t: map.d2t, t2d: map.t2d } : {},
-    shared: {
-      "embed_tokens.weight": () => verifier.embedTokens(),
-      "lm_head.weight": head,
-      "verifier_lm_head.weight": head,
-      "verifier_norm.weight": () => verifier.norm(),
-    },
+    shared: fromVerifier(verifier, head),
   });
 }

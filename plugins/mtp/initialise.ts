@@ -2,7 +2,7 @@
 import type { DraftSources, DraftTensorInfo, TensorInfo } from "../../core/plugin.ts";
 import type { HostTensor } from "../../core/tensor.ts";
 import { decoderTensors } from "../_shared/decoder_weights.ts";
-import { firstValues } from "../_shared/first_values.ts";
+import { firstValues, fromVerifier } from "../_shared/first_values.ts";
 import { type MtpConfig, mtpLayer, mtpSizes } from "./config.ts";
 
 /** What the names of the layer's tensors begin with. */
@@ -48,10 +48,6 @@ export async function initialiseMtp(
   return await firstValues(mtpTensors(config), {
     seed,
     checkpoint,
-    shared: {
-      "embed_tokens.weight": () => verifier.embedTokens(),
-      "lm_head.weight": () => verifier.lmHead(),
-      "verifier_norm.weight": () => verifier.norm(),
-    },
+    shared: fromVerifier(verifier),
   });
 }

@@ -2,7 +2,7 @@
 import type { DraftSources, DraftTensorInfo, TensorInfo } from "../../../core/plugin.ts";
 import type { HostTensor } from "../../../core/tensor.ts";
 import { decoderTensors } from "../decoder_weights.ts";
-import { firstValues } from "../first_values.ts";
+import { firstValues, fromVerifier } from "../first_values.ts";
 import { layerSizes } from "../layer_config.ts";
 import type { EagleConfig } from "./config.ts";
 
@@ -47,10 +47,6 @@ export async function initialiseEagle(
   return await firstValues(eagleTensors(config), {
     seed,
     checkpoint,
-    shared: {
-      "embed_tokens.weight": () => verifier.embedTokens(),
-      "lm_head.weight": () => verifier.lmHead(),
-      "verifier_norm.weight": () => verifier.norm(),
-    },
+    shared: fromVerifier(verifier),
   });
 }
